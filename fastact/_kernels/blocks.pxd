@@ -1,0 +1,33 @@
+# C types for blocks.py, and the primitives of formulas.py. setup.py puts it into every kernel module's .pxd,
+# after the declaration of `real`, with a line for each formula and constant.
+
+cdef extern from "primitives.h":
+    real fma "fastact_fma"(real, real, real) noexcept nogil
+    real multiply_add "fastact_multiply_add"(real, real, real) noexcept nogil
+    real absolute "fastact_absolute"(real) noexcept nogil
+    real negative_magnitude "fastact_negative_magnitude"(real) noexcept nogil
+    real copysign "fastact_copysign"(real, real) noexcept nogil
+    real negative_part "fastact_negative_part"(real) noexcept nogil
+    real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
+    real multiply_sign "fastact_multiply_sign"(real, real) noexcept nogil
+    ctypedef real* output "fastact_output"
+    real power_of_two "fastact_power_of_two"(real) noexcept nogil
+
+ctypedef real (*formula_1)(real) noexcept nogil
+ctypedef real (*formula_2)(real, real) noexcept nogil
+ctypedef real (*formula_3)(real, real, real) noexcept nogil
+ctypedef real (*formula_4)(real, real, real, real) noexcept nogil
+
+cdef void each_1_0(formula_1 f, const real* a, output y, Py_ssize_t n) noexcept nogil
+cdef void each_1_1(formula_2 f, const real* a, real s, output y, Py_ssize_t n) noexcept nogil
+cdef void each_1_2(formula_3 f, const real* a, real s, real t, output y, Py_ssize_t n) noexcept nogil
+cdef void each_2_0(formula_2 f, const real* a, const real* b, output y, Py_ssize_t n) noexcept nogil
+cdef void each_2_1(formula_3 f, const real* a, const real* b, real s, output y, Py_ssize_t n) noexcept nogil
+cdef void each_2_2(formula_4 f, const real* a, const real* b, real s, real t, output y, Py_ssize_t n) noexcept nogil
+cdef void each_3_0(formula_3 f, const real* a, const real* b, const real* c, output y, Py_ssize_t n) noexcept nogil
+cdef void each_4_0(
+    formula_4 f, const real* a, const real* b, const real* c, const real* d, output y, Py_ssize_t n
+) noexcept nogil
+
+cdef inline real* operand(char** args, Py_ssize_t k) noexcept nogil:
+    return <real*>args[k]

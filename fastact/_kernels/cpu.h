@@ -1,0 +1,34 @@
+/* Which of the instruction sets of setup.py this processor and its operating system offer. */
+#ifndef FASTACT_CPU_H
+#define FASTACT_CPU_H
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* __builtin_cpu_supports knows "f16c" only since gcc 11. */
+static inline int fastact_has_f16c(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+}
+
+static inline int fastact_has_avx2(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && fastact_has_f16c();
+}
+
+static inline int fastact_has_avx512(void)
+{
+    return fastact_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+#else
+
+static inline int fastact_has_avx2(void) { return 0; }
+static inline int fastact_has_avx512(void) { return 0; }
+
+#endif
+#endif

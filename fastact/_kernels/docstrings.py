@@ -1,0 +1,95 @@
+"""Docstrings in numpydoc's format, from the rows of the registry."""
+
+import textwrap
+
+from fastact._kernels.registry import OPERATORS, Operator
+
+RETURNS = """\
+Returns
+-------
+y : ndarray or scalar
+    {what} Of the operands' common shape and type.
+    Integers and bool are computed in float32 if they have at most 16 bits, else in float64{exception}."""
+
+WIDTH = 100
+EXCEPTION = "; integers keep their type"
+
+RAISES = """\
+Raises
+------
+TypeError
+    If an operand is not a real number or an array of bool, integers, float16, float32 or float64."""
+
+FLAGS = (
+    "Never warns and leaves the floating-point flags as they are. Large arrays are computed by several threads: see "
+    "`fastact.set_num_threads`."
+)
+
+OPTIONS = """\
+**options
+    ``out``, ``where``, ``dtype``, ``casting``, ``order``, ``subok``: as of every `numpy.ufunc`."""
+
+
+def underlined(title: str, text: str) -> str:
+    return f"{title}\n{'-' * len(title)}\n{text}"
+
+
+def operands(row: Operator, is_gradient: bool) -> str:
+    """Return the entries of the section Parameters."""
+    entries = ["x : array_like\n    The input, of any shape."]
+    if is_gradient:
+        entries.insert(0, f"dy : array_like\n    The gradient with respect to the output of `fastact.{row.name}`.")
+    entries += [
+        f"{name} : float or array_like, default {default}\n    {meaning[0].upper()}{meaning[1:]}. "
+        "Arrays are broadcast with `x`; a Python number takes the precision of `x`."
+        for name, default, meaning in row.parameters
+    ]
+    return "\n".join(entries)
+
+
+def example(row: Operator, is_gradient: bool) -> str:
+    """Return the example, whose output is written in the row."""
+    call = f"fastact.grad.{row.name}(1.0, x)" if is_gradient else f"fastact.{row.name}(x)"
+    output = row.example.dx if is_gradient else row.example.y
+    return f">>> import numpy as np\n>>> import fastact\n>>> x = np.array({row.example.x})\n>>> {call}\n{output}"
+
+
+def of_operator(row: Operator, is_gradient: bool) -> str:
+    """Return the docstring of an operator or of its gradient."""
+    summary = f"Gradient of `fastact.{row.name}`, multiplied by `dy`." if is_gradient else row.summary
+    definition = f"dy*({row.derivative})" if is_gradient else row.definition
+    special_values = row.grad_special_values if is_gradient else row.special_values
+    ulp = (row.ulp_gradient,) * 2 if is_gradient else (row.ulp_float32, row.ulp_float64)
+    exception = EXCEPTION if row.keeps_integers and not is_gradient else ""
+    what = "The gradient with respect to `x`." if is_gradient else "The activations."
+    accuracy = f"Error at most {ulp[0]:g} ULP in float32 and {ulp[1]:g} ULP in float64, subnormal results included."
+    notes = "\n\n".join(
+        [f"``{definition}``", *(textwrap.fill(text, WIDTH) for text in (special_values, accuracy, FLAGS))]
+    )
+    sections = [
+        summary,
+        underlined("Parameters", f"{operands(row, is_gradient)}\n{OPTIONS}"),
+        RETURNS.format(what=what, exception=exception),
+        RAISES,
+        underlined("Notes", notes),
+        underlined("References", row.source),
+        underlined("Examples", example(row, is_gradient)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def of_ufuncs() -> dict[str, str]:
+    """Return the docstrings of the ufuncs by name. With parameters, they are what stands behind a function."""
+    docs = {}
+    for row in OPERATORS:
+        for is_gradient in (False, True):
+            name = f"grad_{row.name}" if is_gradient else row.name
+            public = f"fastact.grad.{row.name}" if is_gradient else f"fastact.{row.name}"
+            arrays = ("dy", "x") if is_gradient else ("x",)
+            order = ", ".join((*arrays, *(parameter.name for parameter in row.parameters)))
+            docs[name] = (
+                f"The ufunc behind `{public}`, without defaults. Operands: {order}.\n"
+                if row.parameters
+                else of_operator(row, is_gradient)
+            )
+    return docs

@@ -1,0 +1,89 @@
+"""What the mathematics needs to know about binary32: constants and polynomials.
+
+`float64.py` has the same names for binary64; `formulas.py` is written on top of either.
+The coefficients are Sollya's (https://www.sollya.org) ``fpminimax``; each polynomial names the call and
+the relative error of the function it approximates, so that anybody can check or replace it.
+"""
+
+ZERO = 0.0
+HALF = 0.5
+ONE = 1.0
+TWO = 2.0
+FOUR = 4.0
+SIX = 6.0
+LARGEST = 3.4028234663852886e38
+
+LOG2_E = 1.4426950216293335
+# log(2) as the sum of two. The first ends in three zero bits: x - k*LN2 is exact for every k that occurs.
+LN2 = 0.6931471824645996
+LN2_LOW = -1.9046542e-09
+# Adding 1.5*2**23 + bias rounds to an integer and leaves the biased exponent in the low bits.
+EXPONENT_SHIFT = 12583039.0
+
+# sigmoid(x) and tanh(x) are 1, expm1(-x) is -1 and softplus(x) is x to the last bit from here on.
+SATURATION = 20.0
+# exp(x) rounds to 0 from here down.
+EXP_MIN = -104.0
+# Below SCALED_MIN a result may be subnormal: exp(x) carries a factor 1/TINY, or 1/TINY**2, until the last operation,
+# so that the result is rounded once. At SCALED_EXP_MIN it is 0 even where the largest number multiplies it.
+SCALED_MIN = -84.0
+TINY_BITS = 96.0
+TINY = 1.262177448353619e-29
+SCALED_EXP_MIN = -193.0
+# What sigmoid measures 1 + exp(-x) in, so that it is finite.
+UNIT_BITS = 32.0
+UNIT = 2.3283064365386963e-10
+
+# log1p(t) is about LOG1P_SLOPE*t on all of [0, 1]: the rest is small, and so are its errors.
+LOG1P_SLOPE = 0.828125
+# Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
+SOFTPLUS_EXP_MIN = -153.0
+SOFTPLUS_BEND = 0.4375
+# tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
+TANH_BEND = 0.625
+
+# Klambauer et al. (2017), each constant as the sum of two.
+SELU_SCALE = 1.0507009029388428
+SELU_SCALE_LOW = 8.441664e-08
+SELU_SCALE_ALPHA = 1.7580993175506592
+SELU_SCALE_ALPHA_LOW = 2.3296717e-08
+
+
+def exp_polynomial(r):
+    """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-28.2 of exp(r).
+
+    fpminimax(exp(x), [|2,...,6|], [|SG...|], [-0.34658;0.34658], floating, relative, 1+x)
+    """
+    q = multiply_add(r, 0.0013782458, 0.008368669)
+    q = multiply_add(r, q, 0.041668963)
+    q = multiply_add(r, q, 0.16666521)
+    return multiply_add(r, q, 0.4999999)
+
+
+def log1p_polynomial(v):
+    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-27.3 of log1p(t)/t.
+
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 53/64, 9, [|SG...|], [-1/2;1/2], absolute)
+    Odd and even powers apart: half the latency for one more multiplication.
+    """
+    w = v * v
+    odd = multiply_add(w, -0.0033657947, -0.006680101)
+    odd = multiply_add(w, odd, -0.020583773)
+    odd = multiply_add(w, odd, -0.067686714)
+    odd = multiply_add(w, odd, -0.28852713)
+    even = multiply_add(w, 0.005256938, 0.011574168)
+    even = multiply_add(w, even, 0.036635835)
+    even = multiply_add(w, even, 0.13260898)
+    even = multiply_add(w, even, -0.01719478)
+    return multiply_add(v, odd, even)
+
+
+def tanh_polynomial(z):
+    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-27.7 of tanh(r).
+
+    fpminimax(tanh(x), [|3,...,11|], [|SG...|], [0;0.625], floating, relative, x)
+    """
+    q = multiply_add(z, -0.005700092, 0.020634118)
+    q = multiply_add(z, q, -0.05373794)
+    q = multiply_add(z, q, 0.13331416)
+    return multiply_add(z, q, -0.3333328)

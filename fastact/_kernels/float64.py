@@ -1,0 +1,97 @@
+"""What the mathematics needs to know about binary64: see `float32.py`."""
+
+ZERO = 0.0
+HALF = 0.5
+ONE = 1.0
+TWO = 2.0
+FOUR = 4.0
+SIX = 6.0
+LARGEST = 1.7976931348623157e308
+
+LOG2_E = 1.4426950408889634
+# log(2) as the sum of two.
+LN2 = 0.6931471805599453
+LN2_LOW = 2.3190468138462996e-17
+# 1.5*2**52 + bias.
+EXPONENT_SHIFT = 6755399441056767.0
+
+SATURATION = 40.0
+EXP_MIN = -745.2
+SCALED_MIN = -690.0
+TINY_BITS = 560.0
+TINY = 2.6497349136889905e-169
+SCALED_EXP_MIN = -1455.0
+UNIT_BITS = 64.0
+UNIT = 5.421010862427522e-20
+
+LOG1P_SLOPE = 0.828125
+SOFTPLUS_EXP_MIN = -1090.0
+SOFTPLUS_BEND = 0.4375
+# tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
+TANH_BEND = 0.625
+
+SELU_SCALE = 1.0507009873554805
+SELU_SCALE_LOW = 3.9874847667154144e-17
+SELU_SCALE_ALPHA = 1.7580993408473768
+SELU_SCALE_ALPHA_LOW = 1.41535193800845e-17
+
+
+def exp_polynomial(r):
+    """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-57.9 of exp(r).
+
+    fpminimax(exp(x), [|2,...,11|], [|D...|], [-0.34658;0.34658], floating, relative, 1+x)
+    """
+    q = multiply_add(r, 2.5004469476879477e-08, 2.763043895704491e-07)
+    q = multiply_add(r, q, 2.7557572329195426e-06)
+    q = multiply_add(r, q, 2.4801492495636072e-05)
+    q = multiply_add(r, q, 0.00019841269522449036)
+    q = multiply_add(r, q, 0.0013888888944304325)
+    q = multiply_add(r, q, 0.008333333333487052)
+    q = multiply_add(r, q, 0.04166666666652707)
+    q = multiply_add(r, q, 0.16666666666666424)
+    return multiply_add(r, q, 0.5000000000000011)
+
+
+def log1p_polynomial(v):
+    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-53.7 of log1p(t)/t.
+
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 53/64, 19, [|D...|], [-1/2;1/2], absolute)
+    Odd and even powers apart: half the latency for one more multiplication.
+    """
+    w = v * v
+    odd = multiply_add(w, -3.943080745645109e-05, -4.356067028965703e-05)
+    odd = multiply_add(w, odd, -0.00014273329986730997)
+    odd = multiply_add(w, odd, -0.00035464753627119865)
+    odd = multiply_add(w, odd, -0.0009288854881306365)
+    odd = multiply_add(w, odd, -0.002491838444804823)
+    odd = multiply_add(w, odd, -0.006945395133148435)
+    odd = multiply_add(w, odd, -0.020548811914202086)
+    odd = multiply_add(w, odd, -0.06768864331103355)
+    odd = multiply_add(w, odd, -0.2885270990993236)
+    even = multiply_add(w, 5.882103113940909e-05, 7.311014538787288e-05)
+    even = multiply_add(w, even, 0.00022596197543942167)
+    even = multiply_add(w, even, 0.0005721970488993916)
+    even = multiply_add(w, even, 0.0015154782934122717)
+    even = multiply_add(w, even, 0.004136172733565704)
+    even = multiply_add(w, even, 0.011833792355069907)
+    even = multiply_add(w, even, 0.03661185451837518)
+    even = multiply_add(w, even, 0.13260975375423895)
+    even = multiply_add(w, even, -0.01719478378367128)
+    return multiply_add(v, odd, even)
+
+
+def tanh_polynomial(z):
+    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-56.4 of tanh(r).
+
+    fpminimax(tanh(x), [|3,...,23|], [|D...|], [0;0.625], floating, relative, x)
+    """
+    q = multiply_add(z, -1.6071980044649986e-05, 7.714305305237634e-05)
+    q = multiply_add(z, q, -0.0002285629412079354)
+    q = multiply_add(z, q, 0.0005863158424211)
+    q = multiply_add(z, q, -0.0014549586380673315)
+    q = multiply_add(z, q, 0.0035919891203462944)
+    q = multiply_add(z, q, -0.008863220994888935)
+    q = multiply_add(z, q, 0.021869487575385507)
+    q = multiply_add(z, q, -0.05396825393122913)
+    q = multiply_add(z, q, 0.13333333333261982)
+    return multiply_add(z, q, -0.33333333333332854)

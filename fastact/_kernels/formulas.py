@@ -1,0 +1,248 @@
+"""The mathematics: one scalar function per operator, once, for every compiler and precision.
+
+This file is read by Cython (ahead of time) and by Numba (for this very processor), so it imports nothing.
+What it calls comes from three places:
+
+- constants (``ONE``, ``LN2_HIGH``, ...) and polynomials: `float32.py` or `float64.py`;
+- ``fma(a, b, c)`` = a*b + c rounded once. Where only speed matters, not the single rounding, it is written
+  ``multiply_add(a, b, c)``, which processors without the instruction may round twice;
+- ``absolute``, ``copysign`` and ``power_of_two(shifted)``, 2 to the exponent left in ``shifted``.
+
+How the bits are kept. exp(x) = scale*(1 + w) with scale a power of two: sums such as 1 + exp(x) are formed
+from these parts by one fma, and its rounding error by another, so that a quotient of such sums can be
+corrected by its own residual. Errors below are in ULP of the result; "low" is the part a rounding lost.
+No operation branches: a conditional expression is a select, in vector registers.
+"""
+
+
+def clamp(x, low, high):
+    """Return x limited to [low, high]; NaN stays NaN."""
+    x = low if x < low else x
+    return high if x > high else x
+
+
+def exp_reduced(x):
+    """Return (shifted, k, r): x = k*log(2) + r - k*LN2_LOW with k the integer left in shifted (Cody and Waite)."""
+    shifted = fma(x, LOG2_E, EXPONENT_SHIFT)
+    k = shifted - EXPONENT_SHIFT
+    return shifted, k, fma(k, -LN2, x)
+
+
+def exp_parts(x):
+    """Return (shifted, w): exp(x) = 2**k*(1 + w), 1 + w to 0.4 ULP."""
+    shifted, k, r = exp_reduced(x)
+    r = fma(k, -LN2_LOW, r)
+    return shifted, fma(r * r, exp_polynomial(r), r)
+
+
+def scaled(x, shifted):
+    """Return (scale, unscale): scale*unscale**2 = 2**k. Below SCALED_MIN the scale is larger than 2**k."""
+    shifted = shifted + TWO * TINY_BITS if x < SCALED_MIN else shifted
+    return power_of_two(shifted), TINY if x < SCALED_MIN else ONE
+
+
+def scaled_product(dy, slope, unscale):
+    """Return dy*slope*unscale**2, with dy brought down first: neither overflow nor a second rounding on the way."""
+    return dy * unscale * slope * unscale
+
+
+def identity(x):
+    return x
+
+
+def grad_identity(dy, x):
+    return dy
+
+
+def sigmoid(x):
+    # d + d_low = UNIT*(1 + exp(-x)); lost is what the sum of the two powers of two rounds off.
+    shifted, w = exp_parts(clamp(-x, -SATURATION, -EXP_MIN))
+    scale = power_of_two(shifted - UNIT_BITS)
+    total = UNIT + scale
+    lost = UNIT - (total - scale)
+    d = fma(scale, w, total)
+    d_low = fma(scale, w, total - d) + lost
+    y = ONE / d
+    residual = fma(-y, d_low, fma(-y, d, ONE))
+    return fma(y, residual, y) * UNIT
+
+
+def sigmoid_slope(x):
+    """Return (slope, unscale): slope*unscale**2 = exp(x)/(1 + exp(x))**2 for x <= 0."""
+    x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
+    shifted, w = exp_parts(x)
+    scale, unscale = scaled(x, shifted)
+    t = fma(scale, w, scale)
+    d = fma(t, unscale, ONE)
+    d_low = fma(t, unscale, ONE - d)
+    y = ONE / d
+    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
+    square = y * y
+    square_low = fma(y, y, -square)
+    slope = square + fma(square, fma(residual, w, residual) + w, square_low)
+    return slope * scale, unscale
+
+
+def grad_sigmoid(dy, x):
+    slope, unscale = sigmoid_slope(negative_magnitude(x))
+    return scaled_product(dy, slope, unscale)
+
+
+def tanh(x):
+    # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**-k: tanh(a) = 1 - 2*u/(1 + t + u) with
+    # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t.
+    a = absolute(x)
+    a = SATURATION if a > SATURATION else a
+    shifted = fma(a, -TWO * LOG2_E, EXPONENT_SHIFT)
+    k = shifted - EXPONENT_SHIFT if a >= TANH_BEND else ZERO
+    r = fma(k, HALF * LN2, a)
+    z = r * r
+    t = fma(r * z, tanh_polynomial(z), r)
+    u = power_of_two(shifted) * (ONE - t)
+    y = fma(-TWO, u / (ONE + t + u), ONE) if a >= TANH_BEND else t
+    return copysign(y, x)
+
+
+def grad_tanh(dy, x):
+    # tanh'(x) = 4*sigmoid'(2*x).
+    slope, unscale = sigmoid_slope(TWO * negative_magnitude(x))
+    return scaled_product(dy, FOUR * slope, unscale)
+
+
+def relu(x):
+    return ZERO if x < ZERO else x
+
+
+def grad_relu(dy, x):
+    return ZERO if x <= ZERO else dy
+
+
+def relu6(x):
+    x = ZERO if x < ZERO else x
+    return SIX if x > SIX else x
+
+
+def grad_relu6(dy, x):
+    y = ZERO if x <= ZERO else dy
+    return ZERO if x >= SIX else y
+
+
+def leaky_relu(x, negative_slope):
+    return x if x > ZERO else negative_slope * x
+
+
+def grad_leaky_relu(dy, x, negative_slope):
+    return dy if x > ZERO else negative_slope * dy
+
+
+def expm1_negative(x):
+    """Return (high, neg_low): expm1(x) = high - neg_low for x <= 0. A zero keeps its sign in high - neg_low."""
+    shifted, k, r = exp_reduced(limit_negative(negative_part(x), -SATURATION))
+    z = r * r * exp_polynomial(r)
+    w = r + z
+    w_low = z - (w - r)
+    scale = power_of_two(shifted)
+    difference = scale - ONE
+    high = fma(scale, w, difference)
+    return high, fma(-scale, w_low, fma(-scale, w, high - difference))
+
+
+def elu(x, alpha):
+    # The low part's factor is kept finite: an infinite alpha gives -inf, not inf - inf.
+    high, neg_low = expm1_negative(x)
+    finite = clamp(alpha, -LARGEST, LARGEST)
+    return fma(alpha, high, -finite * neg_low) if x <= ZERO else x
+
+
+def exp_scaled(x):
+    """Return (scale, w, unscale): exp(x) = scale*(1 + w)*unscale**2 for x <= 0; NaN stays NaN."""
+    x = clamp(x, SCALED_EXP_MIN, ZERO)
+    shifted, w = exp_parts(x)
+    scale, unscale = scaled(x, shifted)
+    return scale, w, unscale
+
+
+def grad_elu(dy, x, alpha):
+    scale, w, unscale = exp_scaled(x)
+    slope = fma(alpha * scale, w, alpha * scale)
+    return dy if x > ZERO else scaled_product(dy, slope, unscale)
+
+
+def selu(x):
+    high, neg_low = expm1_negative(x)
+    negative = fma(SELU_SCALE_ALPHA, high, fma(SELU_SCALE_ALPHA_LOW, high, -SELU_SCALE_ALPHA * neg_low))
+    return negative if x <= ZERO else fma(SELU_SCALE, x, SELU_SCALE_LOW * x)
+
+
+def grad_selu(dy, x):
+    scale, w, unscale = exp_scaled(x)
+    slope = SELU_SCALE_ALPHA + fma(SELU_SCALE_ALPHA, w, SELU_SCALE_ALPHA_LOW)
+    return dy * SELU_SCALE if x > ZERO else scaled_product(dy, slope * scale, unscale)
+
+
+def log1p_exp(x, x_low, scale_bits, unit):
+    """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, with unit = 2**-scale_bits."""
+    shifted, k, r = exp_reduced(x)
+    r_low = fma(k, -LN2_LOW, x_low)
+    z = fma(r * r, fma(HALF, r_low, exp_polynomial(r)), fma(r_low, r, r_low))
+    scale = power_of_two(shifted + scale_bits)
+    h = fma(scale, r, scale)
+    rest = fma(scale, z, fma(scale, r, scale - h))
+    t = h + rest
+    return h, fma(t, log1p_polynomial(fma(t, unit, -HALF)), LOG1P_SLOPE * rest)
+
+
+def softplus(x, beta):
+    return softplus_unit(x) if beta == ONE else softplus_scaled(x, beta)
+
+
+def softplus_unit(x):
+    # max(x, 0) + log1p(exp(-|x|)); NaN comes in by the maximum.
+    h, s = log1p_exp(limit_negative(negative_magnitude(x), EXP_MIN), ZERO, TINY_BITS, TINY)
+    linear = ZERO if x <= ZERO else x
+    y = fma(h, LOG1P_SLOPE * TINY, fma(s, TINY, linear if x < SOFTPLUS_BEND else ZERO))
+    return y if x < SOFTPLUS_BEND else y + x
+
+
+def softplus_scaled(x, beta):
+    # The same of u = beta*x in two parts, divided by beta as a product with 1/beta in two parts. TINY alone reaches
+    # down to SOFTPLUS_EXP_MIN, which is 0 for abs(beta) above 1e-21.
+    u = beta * x
+    u_low = fma(beta, x, -u)
+    negative = limit_negative(negative_magnitude(u), SOFTPLUS_EXP_MIN)
+    scale_bits = TINY_BITS if negative < SCALED_MIN else ZERO
+    unit = TINY if negative < SCALED_MIN else ONE
+    h, s = log1p_exp(negative, -multiply_sign(u_low, u), scale_bits, unit)
+    inverse = ONE / beta
+    inverse_low = fma(-inverse, beta, ONE) * inverse
+    slope = LOG1P_SLOPE * inverse
+    slope_low = fma(LOG1P_SLOPE, inverse, -slope) + LOG1P_SLOPE * inverse_low
+    linear = ZERO if u <= ZERO else x
+    y = fma(h, slope, fma(h, slope_low, fma(s, inverse, linear if u < SOFTPLUS_BEND else ZERO)))
+    y = y * unit if u < SOFTPLUS_BEND else y + x
+    y = y if u >= SOFTPLUS_EXP_MIN else ZERO
+    y = inverse if absolute(inverse) > LARGEST else y
+    return y if u <= SATURATION else x
+
+
+def grad_softplus(dy, x, beta):
+    # sigmoid(u) = n/(1 + t), t = exp(-|u|), n = t or 1, with u = beta*x in two parts.
+    u = beta * x
+    u_low = fma(beta, x, -u)
+    u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
+    negative = negative_magnitude(u)
+    negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
+    shifted, k, r = exp_reduced(negative)
+    r = r + fma(k, -LN2_LOW, -multiply_sign(u_low, u))
+    w = fma(r * r, exp_polynomial(r), r)
+    scale, unscale = scaled(negative, shifted)
+    t = fma(scale, w, scale)
+    t_low = fma(scale, w, scale - t)
+    d = fma(t, unscale, ONE)
+    d_low = fma(t, unscale, ONE - d) + t_low * unscale
+    n = t if u < ZERO else ONE
+    n_low = t_low if u < ZERO else ZERO
+    reciprocal = ONE / d
+    y = n * reciprocal
+    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
+    return scaled_product(dy, fma(reciprocal, residual, y), unscale if u < ZERO else ONE)

@@ -1,0 +1,80 @@
+"""The public element-wise operators: a ufunc where there are no parameters, else a function with their defaults."""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from fastact._kernels import docstrings
+from fastact._kernels.registry import OPERATORS, Operator
+from fastact._kernels.ufuncs import UFUNCS, evaluate
+
+Function = Callable[..., Any]
+Template = Callable[[np.ufunc, tuple[str, ...]], Function]
+
+
+def one_array_one_parameter(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+    def function(x, p, **options):  # type: ignore[no-untyped-def]
+        return evaluate(ufunc, (x,), (p,), names, options)
+
+    return function
+
+
+def one_array_two_parameters(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+    def function(x, p, q, **options):  # type: ignore[no-untyped-def]
+        return evaluate(ufunc, (x,), (p, q), names, options)
+
+    return function
+
+
+def two_arrays_one_parameter(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+    def function(dy, x, p, **options):  # type: ignore[no-untyped-def]
+        return evaluate(ufunc, (dy, x), (p,), names, options)
+
+    return function
+
+
+def two_arrays_two_parameters(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+    def function(dy, x, p, q, **options):  # type: ignore[no-untyped-def]
+        return evaluate(ufunc, (dy, x), (p, q), names, options)
+
+    return function
+
+
+TEMPLATES: dict[tuple[int, int], Template] = {
+    (1, 1): one_array_one_parameter,
+    (1, 2): one_array_two_parameters,
+    (2, 1): two_arrays_one_parameter,
+    (2, 2): two_arrays_two_parameters,
+}
+
+
+def with_defaults(ufunc: np.ufunc, row: Operator, arrays: tuple[str, ...], module: str) -> Function:
+    """Return a function over the ufunc, with the row's names and defaults in its signature."""
+    names = (*arrays, *(parameter.name for parameter in row.parameters))
+    template = TEMPLATES[len(arrays), len(row.parameters)](ufunc, names)
+    assert isinstance(template, FunctionType)
+    code = template.__code__.replace(co_varnames=(*names, "options"), co_name=row.name, co_qualname=row.name)
+    defaults = tuple(parameter.default for parameter in row.parameters)
+    function = FunctionType(code, template.__globals__, row.name, defaults, template.__closure__)
+    function.__module__ = module
+    function.__doc__ = docstrings.of_operator(row, is_gradient=len(arrays) == 2)
+    return function
+
+
+def forward(module: str) -> dict[str, Function]:
+    """Return the operators by name, for the module of the given name."""
+    return {
+        row.name: with_defaults(UFUNCS[row.name], row, ("x",), module) if row.parameters else UFUNCS[row.name]
+        for row in OPERATORS
+    }
+
+
+def gradients(module: str) -> dict[str, Function]:
+    """Return the operators' gradients by the operators' names, for the module of the given name."""
+    ufuncs = {row.name: UFUNCS[f"grad_{row.name}"] for row in OPERATORS}
+    return {
+        row.name: with_defaults(ufuncs[row.name], row, ("dy", "x"), module) if row.parameters else ufuncs[row.name]
+        for row in OPERATORS
+    }

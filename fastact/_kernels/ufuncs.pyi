@@ -1,0 +1,21 @@
+from typing import Any
+
+import numpy as np
+
+AVAILABLE: tuple[str, ...]
+CHOSEN: str
+REASON: str
+UFUNCS: dict[str, np.ufunc]
+
+def evaluate(
+    ufunc: np.ufunc,
+    arrays: tuple[Any, ...],
+    parameters: tuple[Any, ...],
+    names: tuple[str, ...],
+    options: dict[str, Any],
+) -> Any: ...
+def started_workers() -> int: ...
+def set_default_threads(threads: int) -> None: ...
+def set_local_threads(threads: int) -> None: ...
+def get_local_threads() -> int: ...
+def get_threads() -> int: ...
