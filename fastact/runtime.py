@@ -107,11 +107,14 @@ def local_threads(count: int) -> Iterator[None]:
 
 def checked_count(n: Any, function: str) -> int:
     """Return a number of threads as an int the pool can hold, or raise."""
-    if isinstance(n, (bool, np.bool_)) or not hasattr(n, "__index__"):
-        raise TypeError(f"{function}(): n must be an integer, got {type(n).__name__!r}")
-    count = operator.index(n)
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = None
+    if count is None or isinstance(n, (bool, np.bool_)):
+        raise TypeError(f"{function}(): n must be an integer of at least 1, got {type(n).__name__!r}")
     if count < 1:
-        raise ValueError(f"{function}(): n must be at least 1, got {count}")
+        raise ValueError(f"{function}(): n must be an integer of at least 1, got {count}")
     return min(count, MOST_THREADS)
 
 

@@ -136,7 +136,7 @@ def grad_leaky_relu(dy, x, negative_slope):
 
 
 def expm1_negative(x):
-    """Return (high, neg_low): expm1(x) = high - neg_low for x <= 0. A zero keeps its sign in high - neg_low."""
+    """Return (high, neg_low): expm1(x) = high - neg_low for x < 0."""
     shifted, k, r = exp_reduced(limit_negative(negative_part(x), -SATURATION))
     z = r * r * exp_polynomial(r)
     w = r + z
@@ -151,7 +151,7 @@ def elu(x, alpha):
     # The low part's factor is kept finite: an infinite alpha gives -inf, not inf - inf.
     high, neg_low = expm1_negative(x)
     finite = clamp(alpha, -LARGEST, LARGEST)
-    return fma(alpha, high, -finite * neg_low) if x <= ZERO else x
+    return fma(alpha, high, -finite * neg_low) if x < ZERO else x
 
 
 def exp_scaled(x):
@@ -171,7 +171,7 @@ def grad_elu(dy, x, alpha):
 def selu(x):
     high, neg_low = expm1_negative(x)
     negative = fma(SELU_SCALE_ALPHA, high, fma(SELU_SCALE_ALPHA_LOW, high, -SELU_SCALE_ALPHA * neg_low))
-    return negative if x <= ZERO else fma(SELU_SCALE, x, SELU_SCALE_LOW * x)
+    return negative if x < ZERO else fma(SELU_SCALE, x, SELU_SCALE_LOW * x)
 
 
 def grad_selu(dy, x):

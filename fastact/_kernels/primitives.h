@@ -33,8 +33,10 @@ static inline real fastact_power_of_two(real shifted)
     return shifted;
 }
 
-/* The sign of a float is that of its bits, and a larger magnitude has larger bits: these limits compare integers,
-   one instruction where a floating-point select takes two. They do not keep NaN: the caller selects it later. */
+/* The sign of a float is that of its bits, and a larger magnitude has larger bits: where the processor has vectors of
+   such integers, a limit is one instruction, and a floating-point select two. They do not keep NaN: the caller selects
+   it later. */
+#if FASTACT_BITS == 32 || defined(__AVX512F__)
 static inline real fastact_negative_part(real x)
 {
     bits_of_real bits;
@@ -54,6 +56,10 @@ static inline real fastact_limit_negative(real x, real low)
     memcpy(&x, &bits, sizeof bits);
     return x;
 }
+#else
+static inline real fastact_negative_part(real x) { return x < 0 ? x : (real)0; }
+static inline real fastact_limit_negative(real x, real low) { return x > low ? x : low; }
+#endif
 
 /* x with its sign flipped where y is negative. */
 static inline real fastact_multiply_sign(real x, real y)
