@@ -1,6 +1,7 @@
 """The command line: ``python -m fastact COMMAND``."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 
@@ -13,8 +14,10 @@ def info(arguments: argparse.Namespace) -> None:
 
 def demo(arguments: argparse.Namespace) -> None:
     """Run every kernel over two photographs, beside textbook NumPy; print speed and accuracy and save a picture."""
-    from fastact.demo import run
-
+    try:
+        from fastact.demo import run
+    except ModuleNotFoundError as error:
+        sys.exit(f'The demo needs {error.name}, which is not installed: pip install "fastact[demo]"')
     run(arguments.out, arguments.quick)
 
 

@@ -1,6 +1,5 @@
 """The demo: every kernel on two photographs, beside the NumPy line of the textbooks. Needs the extra fastact[demo]."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -8,18 +7,15 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from sklearn.datasets import load_sample_images
+from tqdm import tqdm
 
 import fastact
 from fastact import textbook
 from fastact._kernels import ufuncs
 from fastact._kernels.registry import OPERATORS, Operator
-
-try:
-    from matplotlib.figure import Figure
-    from sklearn.datasets import load_sample_images
-    from tqdm import tqdm
-except ImportError as error:
-    sys.exit(f'The demo needs {error.name}, which is not installed: pip install "fastact[demo]"')
 
 Array = np.ndarray[Any, Any]
 
@@ -76,12 +72,9 @@ def run(out: str, quick: bool) -> None:
             photographs, effort.elements
         ),
     }
-    print(setting())
+    print(setting(), flush=True)
     with tqdm(total=len(inputs) * len(OPERATORS) * effort.rounds, unit="round", leave=False) as progress:
-        results = [
-            [measure(row, x, effort.rounds, progress) for row in OPERATORS]
-            for x in map(np.ascontiguousarray, inputs.values())
-        ]
+        results = [[measure(row, x, effort.rounds, progress) for row in OPERATORS] for x in inputs.values()]
     for (title, x), rows in zip(inputs.items(), results, strict=True):
         print(f"\n{title[0].upper()}{title[1:]}: {x.size:,} float32 elements\n\n{table(rows)}")
     print(f"\n{explanation(results[-1], effort.rounds)}")
@@ -158,7 +151,9 @@ def largest_error(row: Operator, x: Array, parameters: Sequence[float], y: Array
     with np.errstate(all="ignore"):
         for start in range(0, x.size, CHUNK):
             part = slice(start, start + CHUNK)
-            exact = row.reference(Binary64(), x[part].astype(np.float64), *(np.float64(np.float32(p)) for p in parameters))
+            exact = row.reference(
+                Binary64(), x[part].astype(np.float64), *(np.float64(np.float32(p)) for p in parameters)
+            )
             # frexp's mantissa is in [1/2, 1), subnormal numbers share the last exponent.
             ulp = np.ldexp(1.0, np.maximum(np.frexp(exact)[1], -125) - 24)
             error = np.abs(y[part] - exact) / ulp
@@ -203,10 +198,10 @@ def explanation(results: Sequence[Result], rounds: int) -> str:
         if result.textbook and result.textbook.warnings
     )
     text = (
-        f"Textbook: the lines of fastact/textbook.py, e.g. 1/(1 + np.exp(-x)); fastact: with out=. Both in turns, {rounds} rounds.\n"
-        "Errors: against float64, in units of float32's last place, over all elements."
+        "Textbook: NumPy lines such as 1/(1 + np.exp(-x)), new arrays for their results included; fastact: with out=.\n"
+        f"Both ran in turns, {rounds} rounds. Errors: over all elements, against float64, in units of float32's last place."
     )
-    return f"{text}\nSilenced warnings of textbook lines: {warned}. fastact never warns." if warned else text
+    return f"{text}\nSilenced warnings of the textbook lines: {warned}." if warned else text
 
 
 def save_picture(results: Sequence[Result], path: Path, elements: int) -> None:
@@ -217,7 +212,7 @@ def save_picture(results: Sequence[Result], path: Path, elements: int) -> None:
     draw_speed(speed, order)
     draw_accuracy(accuracy, order)
     figure.suptitle(
-        f"fastact and the textbook NumPy lines on {elements / 2**20:g} Mi float32 pixels of two photographs "
+        f"fastact and the textbook NumPy lines on {elements / 2**20:g} Mi float32 values from two photographs "
         f"({ufuncs.CHOSEN}, {count(fastact.get_num_threads(), 'thread')})",
         fontsize=11,
     )
@@ -242,22 +237,23 @@ def draw_speed(axes: Any, results: Sequence[Result]) -> None:
 
 def draw_accuracy(axes: Any, results: Sequence[Result]) -> None:
     """Draw both errors of each kernel on a logarithmic axis, 0 at its left end and infinity at its right."""
-    low, high = 0.1, 1e10
+    low, high = 0.1, 1e9
     for position, (_, ours, line) in enumerate(results):
-        marks = [(ours.ulp, OURS, "o", "fastact", -0.14)]
+        draw_error(axes, position - 0.14, ours.ulp, OURS, (low, high))
         if line is not None:
-            marks.append((line.ulp, THEIRS, "D", "textbook", 0.14))
-        for error, color, marker, label, lift in marks:
-            place = min(max(error, low), high)
-            axes.hlines(position + lift, low, place, color=color, linewidth=2, alpha=0.45)
-            axes.plot(place, position + lift, marker, color=color, markersize=5, label=None if position else label, clip_on=False)
-            axes.annotate(ulps(error) if error else "exact", (place, position + lift), (7, 0), va="center", fontsize=8,
-                          textcoords="offset points", annotation_clip=False)
-    axes.axvline(1, color="0.6", linewidth=0.8, linestyle=":")
-    axes.set_xscale("log")
-    axes.set_xlim(low, high * 30)
-    axes.legend(loc="lower right", fontsize=9, frameon=False)
+            draw_error(axes, position + 0.14, line.ulp, THEIRS, (low, high))
+    axes.axvline(1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+    axes.set(xscale="log", xlim=(low, 30 * high), xticks=[1.0, 1e2, 1e4, 1e6, 1e8])
+    axes.legend(handles=[Patch(color=OURS, label="fastact"), Patch(color=THEIRS, label="textbook")], frameon=False)
     finish(axes, "Largest error in ULP (log scale)")
+
+
+def draw_error(axes: Any, height: float, error: float, color: str, limits: tuple[float, float]) -> None:
+    place = float(np.clip(error, *limits))
+    axes.hlines(height, limits[0], place, color=color, linewidth=2.5, alpha=0.45)
+    axes.plot(place, height, "o", color=color, markersize=5, clip_on=False)
+    text = ulps(error) if error else "exact"
+    axes.annotate(text, (place, height), (7, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def finish(axes: Any, title: str) -> None:

@@ -50,6 +50,5 @@ def softplus(x: Array, beta: float) -> Array:
 
 
 LINES: dict[str, Callable[..., Array]] = {
-    function.__name__: function
-    for function in (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
+    function.__name__: function for function in (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
 }

@@ -1,7 +1,5 @@
 """Docstrings in numpydoc's format, from the rows of the registry."""
 
-import textwrap
-
 from fastact._kernels.registry import OPERATORS, Operator
 
 RETURNS = """\
@@ -34,6 +32,17 @@ def underlined(title: str, text: str) -> str:
     return f"{title}\n{'-' * len(title)}\n{text}"
 
 
+def wrapped(text: str) -> str:
+    """Return a text in lines of at most `WIDTH` characters. `textwrap` takes ten times as long, at every import."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return "\n".join(lines)
+
+
 def operands(row: Operator, is_gradient: bool) -> str:
     """Return the entries of the section Parameters."""
     entries = ["x : array_like\n    The input, of any shape."]
@@ -64,7 +73,7 @@ def of_operator(row: Operator, is_gradient: bool) -> str:
     what = "The gradient with respect to `x`." if is_gradient else "The activations."
     accuracy = f"Error at most {ulp[0]:g} ULP in float32 and {ulp[1]:g} ULP in float64, subnormal results included."
     notes = "\n\n".join(
-        [f"``{definition}``", *(textwrap.fill(text, WIDTH) for text in (special_values, accuracy, FLAGS))]
+        [f"``{definition}``", *(wrapped(text) for text in (special_values, accuracy, FLAGS))]
     )
     sections = [
         summary,

@@ -3,10 +3,11 @@
 This file is read by Cython (ahead of time) and by Numba (for this very processor), so it imports nothing.
 What it calls comes from three places:
 
-- constants (``ONE``, ``LN2_HIGH``, ...) and polynomials: `float32.py` or `float64.py`;
+- constants (``ONE``, ``LN2``, ...) and polynomials: `float32.py` or `float64.py`;
 - ``fma(a, b, c)`` = a*b + c rounded once. Where only speed matters, not the single rounding, it is written
   ``multiply_add(a, b, c)``, which processors without the instruction may round twice;
-- ``absolute``, ``copysign`` and ``power_of_two(shifted)``, 2 to the exponent left in ``shifted``.
+- operations on the bits: ``absolute``, ``negative_magnitude``, ``copysign``, ``multiply_sign``, ``negative_part``,
+  ``limit_negative`` and ``power_of_two(shifted)``, 2 to the exponent left in ``shifted`` (`primitives.h`).
 
 How the bits are kept. exp(x) = scale*(1 + w) with scale a power of two: sums such as 1 + exp(x) are formed
 from these parts by one fma, and its rounding error by another, so that a quotient of such sums can be
@@ -220,9 +221,9 @@ def softplus_scaled(x, beta):
     linear = ZERO if u <= ZERO else x
     y = fma(h, slope, fma(h, slope_low, fma(s, inverse, linear if u < SOFTPLUS_BEND else ZERO)))
     y = y * unit if u < SOFTPLUS_BEND else y + x
-    y = y if u >= SOFTPLUS_EXP_MIN else ZERO
     y = inverse if absolute(inverse) > LARGEST else y
-    return y if u <= SATURATION else x
+    y = ZERO if u < SOFTPLUS_EXP_MIN else y
+    return x if u > SATURATION else y
 
 
 def grad_softplus(dy, x, beta):
