@@ -228,7 +228,10 @@ def front_door():
         ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
         language="c++",
         include_dirs=[get_include(), str(KERNELS)],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+        ],
         extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
         depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp")],

@@ -40,7 +40,7 @@ LOG1P_SLOPE = 0.828125
 SOFTPLUS_EXP_MIN = -153.0
 SOFTPLUS_BEND = 0.4375
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
-TANH_BEND = 0.625
+TANH_BEND = 0.65625
 
 # Klambauer et al. (2017), each constant as the sum of two.
 SELU_SCALE = 1.0507009029388428
@@ -79,11 +79,11 @@ def log1p_polynomial(v):
 
 
 def tanh_polynomial(z):
-    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-27.7 of tanh(r).
+    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-27.0 of tanh(r).
 
-    fpminimax(tanh(x), [|3,...,11|], [|SG...|], [0;0.625], floating, relative, x)
+    fpminimax(tanh(x), [|3,...,11|], [|SG...|], [0;21/32], floating, relative, x)
     """
-    q = multiply_add(z, -0.005700092, 0.020634118)
-    q = multiply_add(z, q, -0.05373794)
-    q = multiply_add(z, q, 0.13331416)
-    return multiply_add(z, q, -0.3333328)
+    q = multiply_add(z, -0.0054695583, 0.020426957)
+    q = multiply_add(z, q, -0.0536746)
+    q = multiply_add(z, q, 0.13330667)
+    return multiply_add(z, q, -0.33333254)

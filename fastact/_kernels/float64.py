@@ -28,7 +28,7 @@ LOG1P_SLOPE = 0.828125
 SOFTPLUS_EXP_MIN = -1090.0
 SOFTPLUS_BEND = 0.4375
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
-TANH_BEND = 0.625
+TANH_BEND = 0.65625
 
 SELU_SCALE = 1.0507009873554805
 SELU_SCALE_LOW = 3.9874847667154144e-17
@@ -81,17 +81,17 @@ def log1p_polynomial(v):
 
 
 def tanh_polynomial(z):
-    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-56.4 of tanh(r).
+    """Return (tanh(r) - r)/r**3, z = r**2, for abs(r) <= TANH_BEND, to 2**-54.9 of tanh(r).
 
-    fpminimax(tanh(x), [|3,...,23|], [|D...|], [0;0.625], floating, relative, x)
+    fpminimax(tanh(x), [|3,...,23|], [|D...|], [0;21/32], floating, relative, x)
     """
-    q = multiply_add(z, -1.6071980044649986e-05, 7.714305305237634e-05)
-    q = multiply_add(z, q, -0.0002285629412079354)
-    q = multiply_add(z, q, 0.0005863158424211)
-    q = multiply_add(z, q, -0.0014549586380673315)
-    q = multiply_add(z, q, 0.0035919891203462944)
-    q = multiply_add(z, q, -0.008863220994888935)
-    q = multiply_add(z, q, 0.021869487575385507)
-    q = multiply_add(z, q, -0.05396825393122913)
-    q = multiply_add(z, q, 0.13333333333261982)
-    return multiply_add(z, q, -0.33333333333332854)
+    q = multiply_add(z, -1.4744717850094495e-05, 7.429515821184546e-05)
+    q = multiply_add(z, q, -0.00022593065779708465)
+    q = multiply_add(z, q, 0.0005849451381102522)
+    q = multiply_add(z, q, -0.001454517169740392)
+    q = multiply_add(z, q, 0.003591898255979913)
+    q = multiply_add(z, q, -0.008863209071032)
+    q = multiply_add(z, q, 0.021869486610502562)
+    q = multiply_add(z, q, -0.05396825388652075)
+    q = multiply_add(z, q, 0.1333333333315981)
+    return multiply_add(z, q, -0.3333333333333205)

@@ -11,11 +11,13 @@ import os
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.exc cimport PyErr_SetString
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.ref cimport PyObject
 cimport numpy as np
 
 from fastact._kernels import cpu, docstrings, registry
-from fastact._kernels.arguments import call
+from fastact._kernels.arguments import ARRAY, call
 
 np.import_array()
 np.import_ufunc()
@@ -23,6 +25,9 @@ np.import_ufunc()
 cdef extern from "cpu.h":
     bint has_avx2 "fastact_has_avx2"()
     bint has_avx512 "fastact_has_avx512"()
+
+cdef extern from "numpy/ufuncobject.h":
+    int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
 
 cdef extern from "environment.h" nogil:
     ctypedef struct Environment "fastact_environment":
@@ -364,6 +369,7 @@ INTEGERS = tuple(
 BOOL = ((np.NPY_BOOL, np.NPY_FLOAT32, "float32", ""),)
 
 cdef list kept_alive = []
+cdef dict operand_names = {}
 
 
 cdef void* allocate(size_t count, size_t size) except NULL:
@@ -430,7 +436,50 @@ cdef object create_ufunc(row, str doc, dict kernels):
             types[i * (inputs + 1) + k] = input_dtype
         types[i * (inputs + 1) + inputs] = dtype
     kept_alive.append((name_text, doc_text))
-    return np.PyUFunc_FromFuncAndData(functions, data, types, count, inputs, 1, np.PyUFunc_None, name_text, doc_text, 0)
+    ufunc = np.PyUFunc_FromFuncAndData(functions, data, types, count, inputs, 1, np.PyUFunc_None, name_text, doc_text, 0)
+    operand_names[row.name] = (("dy", "x") if row.arrays == 2 else ("x",)) + row.parameters
+    return refuse_other_types(ufunc, inputs)
+
+
+# NumPy would say only that the ufunc is not supported for these types, not for which operand nor what is.
+REFUSED = tuple(
+    type(np.PyArray_DescrFromType(dtype))
+    for dtype in (
+        np.NPY_LONGDOUBLE,
+        np.NPY_CFLOAT,
+        np.NPY_CDOUBLE,
+        np.NPY_CLONGDOUBLE,
+        np.NPY_OBJECT,
+        np.NPY_STRING,
+        np.NPY_UNICODE,
+        np.NPY_VOID,
+        np.NPY_DATETIME,
+        np.NPY_TIMEDELTA,
+    )
+)
+
+
+cdef int refuse(PyObject* ufunc, PyObject** dtypes, PyObject** signature, PyObject** chosen) noexcept:
+    """Raise TypeError. NumPy asks it to choose a loop where an operand has a type that no operator takes."""
+    ufunc_name = (<object>ufunc).__name__
+    name = ufunc_name.replace("grad_", "grad.", 1)
+    for k, operand in enumerate(operand_names[ufunc_name]):
+        if dtypes[k] != NULL and <object>dtypes[k] in REFUSED:
+            given = (<object>dtypes[k]).__name__.removesuffix("DType").lower()
+            PyErr_SetString(TypeError, f"{name}(): {operand} must be {ARRAY}, got dtype {given}".encode())
+            return -1
+    PyErr_SetString(TypeError, f"{name}(): every operand must be {ARRAY}".encode())
+    return -1
+
+
+cdef object refuse_other_types(object ufunc, int inputs):
+    promoter = PyCapsule_New(<void*>refuse, "numpy._ufunc_promoter", NULL)
+    for k in range(inputs):
+        for dtype in REFUSED:
+            dtypes = [None] * (inputs + 1)
+            dtypes[k] = dtype
+            PyUFunc_AddPromoter(ufunc, tuple(dtypes), promoter)
+    return ufunc
 
 
 def import_kernels(instruction_set):
