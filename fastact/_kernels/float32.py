@@ -35,7 +35,7 @@ UNIT_BITS = 32.0
 UNIT = 2.3283064365386963e-10
 
 # log1p(t) is about LOG1P_SLOPE*t on all of [0, 1]: the rest is small, and so are its errors.
-LOG1P_SLOPE = 0.828125
+LOG1P_SLOPE = 0.84375
 # Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
 SOFTPLUS_EXP_MIN = -153.0
 SOFTPLUS_BEND = 0.4375
@@ -60,22 +60,28 @@ def exp_polynomial(r):
     return multiply_add(r, q, 0.4999999)
 
 
-def log1p_polynomial(v):
-    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-27.3 of log1p(t)/t.
+def exp_rest(r, r_low):
+    """Return exp(r + r_low) - 1 - r, to the first order in r_low, which is at most 5e-6."""
+    return fma(r * r, fma(HALF, r_low, exp_polynomial(r)), fma(r_low, r, r_low))
 
-    fpminimax(log1p(x + 1/2)/(x + 1/2) - 53/64, 9, [|SG...|], [-1/2;1/2], absolute)
-    Odd and even powers apart: half the latency for one more multiplication.
+
+def log1p_polynomial(v):
+    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-29.1 of log1p(t)/t.
+
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 27/32, 10, [|SG...|], [-1/2;1/2], absolute)
+    Odd and even powers apart, for half the latency; the first terms, whose roundings count, one after the other.
     """
     w = v * v
-    odd = multiply_add(w, -0.0033657947, -0.006680101)
-    odd = multiply_add(w, odd, -0.020583773)
-    odd = multiply_add(w, odd, -0.067686714)
-    odd = multiply_add(w, odd, -0.28852713)
-    even = multiply_add(w, 0.005256938, 0.011574168)
-    even = multiply_add(w, even, 0.036635835)
-    even = multiply_add(w, even, 0.13260898)
-    even = multiply_add(w, even, -0.01719478)
-    return multiply_add(v, odd, even)
+    odd = multiply_add(w, 0.0022219478, 0.0038573088)
+    odd = multiply_add(w, odd, 0.011884035)
+    odd = multiply_add(w, odd, 0.036607586)
+    even = multiply_add(w, -0.0032177349, -0.006766606)
+    even = multiply_add(w, even, -0.020566603)
+    even = multiply_add(w, even, -0.067688026)
+    q = multiply_add(v, odd, even)
+    q = multiply_add(v, q, 0.1326099)
+    q = multiply_add(v, q, -0.2885271)
+    return multiply_add(v, q, -0.032819785)
 
 
 def tanh_polynomial(z):

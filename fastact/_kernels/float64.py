@@ -24,7 +24,7 @@ SCALED_EXP_MIN = -1455.0
 UNIT_BITS = 64.0
 UNIT = 5.421010862427522e-20
 
-LOG1P_SLOPE = 0.828125
+LOG1P_SLOPE = 0.84375
 SOFTPLUS_EXP_MIN = -1090.0
 SOFTPLUS_BEND = 0.4375
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
@@ -52,32 +52,38 @@ def exp_polynomial(r):
     return multiply_add(r, q, 0.5000000000000011)
 
 
+def exp_rest(r, r_low):
+    """Return exp(r + r_low) - 1 - r, to the first order in r_low, which is at most 1e-13: 1e3 ULP of exp(r)."""
+    rest = r * r * exp_polynomial(r)
+    return rest + fma(r_low, r + rest, r_low)
+
+
 def log1p_polynomial(v):
     """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-53.7 of log1p(t)/t.
 
-    fpminimax(log1p(x + 1/2)/(x + 1/2) - 53/64, 19, [|D...|], [-1/2;1/2], absolute)
-    Odd and even powers apart: half the latency for one more multiplication.
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 27/32, 19, [|D...|], [-1/2;1/2], absolute)
+    Odd and even powers apart, for half the latency; the first terms, whose roundings count, one after the other.
     """
     w = v * v
-    odd = multiply_add(w, -3.943080745645109e-05, -4.356067028965703e-05)
-    odd = multiply_add(w, odd, -0.00014273329986730997)
-    odd = multiply_add(w, odd, -0.00035464753627119865)
-    odd = multiply_add(w, odd, -0.0009288854881306365)
-    odd = multiply_add(w, odd, -0.002491838444804823)
-    odd = multiply_add(w, odd, -0.006945395133148435)
-    odd = multiply_add(w, odd, -0.020548811914202086)
-    odd = multiply_add(w, odd, -0.06768864331103355)
-    odd = multiply_add(w, odd, -0.2885270990993236)
-    even = multiply_add(w, 5.882103113940909e-05, 7.311014538787288e-05)
-    even = multiply_add(w, even, 0.00022596197543942167)
-    even = multiply_add(w, even, 0.0005721970488993916)
-    even = multiply_add(w, even, 0.0015154782934122717)
-    even = multiply_add(w, even, 0.004136172733565704)
-    even = multiply_add(w, even, 0.011833792355069907)
-    even = multiply_add(w, even, 0.03661185451837518)
-    even = multiply_add(w, even, 0.13260975375423895)
-    even = multiply_add(w, even, -0.01719478378367128)
-    return multiply_add(v, odd, even)
+    odd = multiply_add(w, 5.882103113940909e-05, 7.311014538787288e-05)
+    odd = multiply_add(w, odd, 0.00022596197543942167)
+    odd = multiply_add(w, odd, 0.0005721970488993916)
+    odd = multiply_add(w, odd, 0.0015154782934122717)
+    odd = multiply_add(w, odd, 0.004136172733565704)
+    odd = multiply_add(w, odd, 0.011833792355069907)
+    odd = multiply_add(w, odd, 0.03661185451837518)
+    even = multiply_add(w, -3.943080745645109e-05, -4.356067028965703e-05)
+    even = multiply_add(w, even, -0.00014273329986730997)
+    even = multiply_add(w, even, -0.00035464753627119865)
+    even = multiply_add(w, even, -0.0009288854881306365)
+    even = multiply_add(w, even, -0.002491838444804823)
+    even = multiply_add(w, even, -0.006945395133148435)
+    even = multiply_add(w, even, -0.020548811914202086)
+    even = multiply_add(w, even, -0.06768864331103355)
+    q = multiply_add(v, odd, even)
+    q = multiply_add(v, q, 0.13260975375423895)
+    q = multiply_add(v, q, -0.2885270990993236)
+    return multiply_add(v, q, -0.03281978378367128)
 
 
 def tanh_polynomial(z):

@@ -185,7 +185,7 @@ def log1p_exp(x, x_low, scale_bits, unit):
     """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, with unit = 2**-scale_bits."""
     shifted, k, r = exp_reduced(x)
     r_low = fma(k, -LN2_LOW, x_low)
-    z = fma(r * r, fma(HALF, r_low, exp_polynomial(r)), fma(r_low, r, r_low))
+    z = exp_rest(r, r_low)
     scale = power_of_two(shifted + scale_bits)
     h = fma(scale, r, scale)
     rest = fma(scale, z, fma(scale, r, scale - h))
