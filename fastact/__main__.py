@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 
-def info(arguments: argparse.Namespace) -> None:
+def info(_: argparse.Namespace) -> None:
     """Print versions, processor, instruction set and threads."""
     from fastact.runtime import show_config
 

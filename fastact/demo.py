@@ -56,7 +56,8 @@ class Result(NamedTuple):
 class Binary64:
     """Binary64 NumPy as the namespace that the registry's references are called with."""
 
-    constant = staticmethod(np.float64)
+    def constant(self, digits: str) -> np.float64:
+        return np.float64(digits)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
@@ -64,6 +65,9 @@ class Binary64:
 
 def run(out: str, quick: bool) -> None:
     """Run all kernels over the photographs and over a larger array made from them; print tables, save a picture."""
+    path = Path(out)
+    if not path.parent.is_dir():
+        raise SystemExit(f"--out: there is no directory {str(path.parent)!r} to write {path.name!r} to")
     effort = QUICK if quick else FULL
     photographs = normalized_photographs()
     inputs = {
@@ -78,8 +82,8 @@ def run(out: str, quick: bool) -> None:
     for (title, x), rows in zip(inputs.items(), results, strict=True):
         print(f"\n{title[0].upper()}{title[1:]}: {x.size:,} float32 elements\n\n{table(rows)}")
     print(f"\n{explanation(results[-1], effort.rounds)}")
-    save_picture(results[-1], Path(out), effort.elements)
-    print(f"Picture: {out}")
+    save_picture(results[-1], path, effort.elements)
+    print(f"Picture: {path}")
 
 
 def setting() -> str:
@@ -95,10 +99,11 @@ def count(number: int, noun: str) -> str:
 
 
 def normalized_photographs() -> Array:
-    """Return china.jpg and flower.jpg as float32 of shape (2, 427, 640, 3), each channel with mean 0 and deviation 1."""
+    """Return china.jpg and flower.jpg as float32 of shape (2, 427, 640, 3), each channel of mean 0 and deviation 1."""
     images = np.stack(load_sample_images().images).astype(np.float64)
     centered = images - images.mean(axis=(1, 2), keepdims=True)
-    return (centered / centered.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    normalized: Array = centered / centered.std(axis=(1, 2), keepdims=True)
+    return normalized.astype(np.float32)
 
 
 def larger(photographs: Array, elements: int) -> Array:
@@ -181,7 +186,8 @@ def line_of_table(result: Result) -> str:
         return f"{name:<12}{'-':>11}{1e3 * ours.fastest:>11.2f}{'-':>11}{'-':>11}{'-':>12}{ulps(ours.ulp):>12}"
     return (
         f"{name:<12}{1e3 * line.fastest:>11.2f}{1e3 * ours.fastest:>11.2f}"
-        f"{line.fastest / ours.fastest:>11.1f}{line.median / ours.median:>11.1f}{ulps(line.ulp):>12}{ulps(ours.ulp):>12}"
+        f"{line.fastest / ours.fastest:>11.1f}{line.median / ours.median:>11.1f}"
+        f"{ulps(line.ulp):>12}{ulps(ours.ulp):>12}"
     )
 
 
@@ -199,7 +205,7 @@ def explanation(results: Sequence[Result], rounds: int) -> str:
     )
     text = (
         "Textbook: NumPy lines such as 1/(1 + np.exp(-x)), new arrays for their results included; fastact: with out=.\n"
-        f"Both ran in turns, {rounds} rounds. Errors: over all elements, against float64, in units of float32's last place."
+        f"Both ran in turns, {rounds} rounds. Errors: over all elements, against float64, in float32's last place."
     )
     return f"{text}\nSilenced warnings of the textbook lines: {warned}." if warned else text
 
@@ -228,6 +234,7 @@ def draw_speed(axes: Any, results: Sequence[Result]) -> None:
     axes.barh([result.name for result in results], ratios, color=OURS, height=0.6)
     axes.axvline(1, color=THEIRS, linewidth=1.2)
     axes.set_xlim(0, 1.45 * max(*ratios, 1.0))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     for position, (result, value) in enumerate(zip(results, ratios, strict=True)):
         ours = f"{1e3 * result.ours.fastest:.1f} ms"
         text = ours if result.textbook is None else f" {value:.1f}x   {1e3 * result.textbook.fastest:.0f} \u2192 {ours}"
@@ -237,7 +244,7 @@ def draw_speed(axes: Any, results: Sequence[Result]) -> None:
 
 def draw_accuracy(axes: Any, results: Sequence[Result]) -> None:
     """Draw both errors of each kernel on a logarithmic axis, 0 at its left end and infinity at its right."""
-    low, high = 0.1, 1e9
+    low, high = 0.03, 1e9
     for position, (_, ours, line) in enumerate(results):
         draw_error(axes, position - 0.14, ours.ulp, OURS, (low, high))
         if line is not None:

@@ -19,14 +19,14 @@ ARRAY = "an array (or number) of bool, integers, float16, float32 or float64"
 PARAMETER = "a real number or an array of real numbers"
 
 
-def call(
+def prepared(
     ufunc: np.ufunc,
     arrays: tuple[Any, ...],
     parameters: tuple[Any, ...],
     names: tuple[str, ...],
     options: Mapping[str, Any],
-) -> Any:
-    """Return ``ufunc(*arrays, *parameters, **options)``, the operands checked and Python scalars fitted."""
+) -> tuple[Any, ...]:
+    """Return the operands of ``ufunc(*arrays, *parameters, **options)``, checked and Python scalars fitted."""
     function = ufunc.__name__.replace("grad_", "grad.", 1)
     accepted = [ARRAY] * len(arrays) + [PARAMETER] * len(parameters)
     operands = [
@@ -34,7 +34,7 @@ def call(
         for operand, name, what in zip(arrays + parameters, names, accepted, strict=True)
     ]
     dtype = compute_dtype(operands[: len(arrays)], options)
-    return ufunc(*(fitted(operand, dtype) if is_number(operand) else operand for operand in operands), **options)
+    return tuple(fitted(operand, dtype) if is_number(operand) else operand for operand in operands)
 
 
 def is_number(operand: Any) -> bool:

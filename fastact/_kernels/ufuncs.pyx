@@ -17,7 +17,7 @@ from cpython.ref cimport PyObject
 cimport numpy as np
 
 from fastact._kernels import cpu, docstrings, registry
-from fastact._kernels.arguments import ARRAY, call
+from fastact._kernels.arguments import ARRAY, prepared
 
 np.import_array()
 np.import_ufunc()
@@ -266,9 +266,11 @@ def evaluate(np.ufunc ufunc, tuple arrays, tuple parameters, tuple names, dict o
     cdef Environment callers = enter_environment()
     try:
         result = evaluate_plain(ufunc, arrays, parameters, options)
+        # Here as well: a Python number must not be rounded to float32 as the caller rounds, nor raise his flags.
+        operands = prepared(ufunc, arrays, parameters, names, options) if result is None else ()
     finally:
         leave_environment(callers)
-    return call(ufunc, arrays, parameters, names, options) if result is None else result
+    return ufunc(*operands, **options) if result is None else result
 
 
 cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict options):

@@ -1,0 +1,63 @@
+# Everything runs in the virtual environment .venv, made from a bare checkout: Python 3.11 or newer, gcc, g++ and make.
+
+PYTHON := $(shell for python in $(PYTHON) python3.11 python3 python; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the package is built of, without what is built in place.
+SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_kernels/*.py \
+	fastact/_kernels/*.pyi fastact/_kernels/*.pyx fastact/_kernels/*.pxd fastact/_kernels/*.h \
+	fastact/_kernels/*.hpp fastact/_kernels/*.cpp)
+
+# What is run is the installed package: nothing, subprocesses included, imports the sources in the current directory.
+INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
+
+.PHONY: demo test lint bench docs format clean
+.DELETE_ON_ERROR:
+
+OUT ?= demo.png
+demo: $(VENV)/installed
+	$(INSTALLED) -m fastact demo --out $(OUT)
+
+test: $(VENV)/installed $(VENV)/test
+	$(INSTALLED) -m pytest $(ARGS)
+
+lint: $(VENV)/installed $(VENV)/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	cd $(VENV) && bin/stubtest fastact --mypy-config-file ../pyproject.toml --concise --ignore-missing-stub
+
+bench: $(VENV)/installed $(VENV)/bench
+	$(BIN)/python bench/speed.py $(ARGS)
+
+docs: $(VENV)/installed
+	$(INSTALLED) docs/operators.py docs/operators.md
+	$(INSTALLED) -m fastact demo --out docs/demo.png
+
+format: $(VENV)/lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo.png .pytest_cache .mypy_cache .ruff_cache
+	rm -f fastact/*.pyi fastact/_kernels/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with ensurepip is needed; make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# Without build/lib: what an earlier build left there would be installed too.
+$(VENV)/installed: $(SOURCES) | $(VENV)/created
+	rm -rf build/lib* build/bdist*
+	$(BIN)/python -m pip install --quiet ".[demo]"
+	@touch $@
+
+# The dependency groups of pyproject.toml.
+$(VENV)/test $(VENV)/lint $(VENV)/bench: pyproject.toml | $(VENV)/created
+	$(BIN)/python -m pip install --quiet --group $(@F)
+	@touch $@

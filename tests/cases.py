@@ -1,0 +1,102 @@
+"""What is tested: two cases for each row of the registry, the operator and its gradient.
+
+A new row gives new cases by itself. Nothing in the tests names an operator, except where its documented behaviour
+is stated by itself.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import fastact
+from fastact import grad, ufuncs
+from fastact._kernels.registry import OPERATORS, Operator, kernels
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Case(NamedTuple):
+    """An operator or a gradient, as the public function and as the ufunc behind it."""
+
+    name: str
+    row: Operator
+    is_gradient: bool
+    public: Callable[..., Any]
+    ufunc: np.ufunc
+
+    @property
+    def arrays(self) -> int:
+        """The number of operands that are not parameters."""
+        return 2 if self.is_gradient else 1
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        return ("dy", "x") if self.is_gradient else ("x",)
+
+    @property
+    def defaults(self) -> tuple[float, ...]:
+        return tuple(parameter.default for parameter in self.row.parameters)
+
+    @property
+    def keeps_integers(self) -> bool:
+        return self.row.keeps_integers and not self.is_gradient
+
+    def inputs(self, shape: Any, dtype: Any = np.float32, seed: int = 0) -> tuple[np.ndarray, ...]:
+        """Return random operands, dy first; every one has values of its own."""
+        generator = np.random.default_rng(seed)
+        return tuple((generator.standard_normal(shape) * 3).astype(dtype) for _ in range(self.arrays))
+
+    def same_inputs(self, x: Any) -> tuple[Any, ...]:
+        """Return x for each operand."""
+        return (x,) * self.arrays
+
+    def parameters_as(self, dtype: Any) -> tuple[np.generic, ...]:
+        return tuple(np.dtype(dtype).type(default) for default in self.defaults)
+
+    def raw(self, *arrays: Any, **options: Any) -> Any:
+        """Call the ufunc with the default parameters in the precision of the arrays."""
+        dtype = np.result_type(*arrays)
+        return self.with_parameters(dtype if dtype.kind == "f" else np.float64)(*arrays, **options)
+
+    def with_parameters(self, dtype: Any) -> Callable[..., Any]:
+        """Return a call of the ufunc whose parameters are rounded to a type beforehand."""
+        parameters = self.parameters_as(dtype)
+        return lambda *arrays, **options: self.ufunc(*arrays, *parameters, **options)
+
+
+def cases_of(row: Operator) -> tuple[Case, Case]:
+    return (
+        Case(row.name, row, False, getattr(fastact, row.name), getattr(ufuncs, row.name)),
+        Case(f"grad.{row.name}", row, True, getattr(grad, row.name), getattr(ufuncs, f"grad_{row.name}")),
+    )
+
+
+CASES = tuple(case for row in OPERATORS for case in cases_of(row))
+assert len(CASES) == len(kernels()) > 0, "the registry and the ufuncs differ"
+
+each_row = pytest.mark.parametrize("row", OPERATORS, ids=[row.name for row in OPERATORS])
+each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+each_dtype = pytest.mark.parametrize("dtype", FLOATS, ids=[dtype.name for dtype in FLOATS])
+
+ENTRIES = [(row, parameters) for row in OPERATORS for parameters in row.tested_parameters]
+each_entry = pytest.mark.parametrize(
+    ("row", "parameters"), ENTRIES, ids=["-".join([row.name, *map(str, parameters)]) for row, parameters in ENTRIES]
+)
+
+
+def assert_same_bits(actual: Any, expected: Any) -> None:
+    """Assert the same type, shape and bits; one NaN is as good as another."""
+    actual, expected = np.asanyarray(actual), np.asanyarray(expected)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    assert canonical(actual) == canonical(expected), f"\n{actual}\n{expected}"
+
+
+def canonical(array: np.ndarray) -> bytes:
+    """Return the bytes in C order, every NaN the same one."""
+    if array.dtype.kind != "f":
+        return array.tobytes()
+    native = array.astype(array.dtype.newbyteorder("="))
+    return np.where(np.isnan(native), native.dtype.type(np.nan), native).tobytes()

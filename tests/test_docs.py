@@ -1,0 +1,90 @@
+"""The documentation: examples run, sections present, numbers right."""
+
+import doctest
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import fastact
+from cases import CASES, each_case
+from fastact._kernels.registry import OPERATORS
+
+SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
+RUNTIME = [getattr(fastact, name) for name in fastact.runtime.__all__]
+FUNCTIONS = [case.public for case in CASES] + RUNTIME
+NAMES = [case.name for case in CASES] + fastact.runtime.__all__
+
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)
+
+
+@pytest.fixture
+def threads_are_put_back():
+    before = fastact.get_num_threads()
+    yield
+    fastact.set_num_threads(before)
+
+
+@each_function
+@pytest.mark.usefixtures("threads_are_put_back")
+def test_examples(function):
+    examples = doctest.DocTestParser().get_doctest(function.__doc__, {}, function.__name__, None, 0)
+    assert examples.examples
+    report = []
+    doctest.DocTestRunner().run(examples, out=report.append)
+    assert not report, "".join(report)
+
+
+def sections(text):
+    return re.findall(r"^ *(\w[\w ]*)\n *-{3,}$", text, re.MULTILINE)
+
+
+@each_case
+def test_sections(case):
+    found = sections(case.public.__doc__)
+    assert found == list(SECTIONS)
+    body = case.public.__doc__.split("\n\n")
+    assert any(line.strip() and line.strip()[0].isupper() and line.strip().endswith(".") for line in body[:2])
+
+
+@pytest.mark.parametrize("function", RUNTIME, ids=fastact.runtime.__all__)
+def test_runtime_sections(function):
+    found = sections(inspect.getdoc(function))
+    assert "Examples" in found
+    assert ("Parameters" in found) == bool(inspect.signature(function).parameters)
+
+
+@each_case
+def test_contents(case):
+    """The definition, the bounds, and every parameter with its default."""
+    text = " ".join(case.public.__doc__.split())
+    definition = f"dy*({case.row.derivative})" if case.is_gradient else case.row.definition
+    assert f"``{definition}``" in text
+    bound = case.row.ulp_gradient if case.is_gradient else case.row.ulp_float32
+    assert f"at most {bound:g} ULP in float32" in text
+    for name in case.array_names:
+        assert f"{name} : array_like" in text
+    for parameter in case.row.parameters:
+        assert f"{parameter.name} : float or array_like, default {parameter.default}" in text
+
+
+@each_case
+def test_ufuncs_have_docstrings(case):
+    assert case.ufunc.__doc__.strip()
+    for parameter in case.row.parameters:
+        assert parameter.name in case.ufunc.__doc__
+
+
+def test_modules_have_docstrings():
+    for module in (fastact, fastact.grad, fastact.ufuncs, fastact.activations, fastact.runtime):
+        assert len(module.__doc__) > 30
+
+
+@pytest.mark.parametrize("row", OPERATORS, ids=[row.name for row in OPERATORS])
+def test_examples_show_both_sides(row):
+    """An example with inputs of one sign would hide half of an activation."""
+    x = eval(row.example.x)
+    assert len(np.unique(x)) == len(x) >= 3
+    assert len(row.source) > 10
+    assert len(row.grad_special_values) > 5

@@ -1,0 +1,154 @@
+"""The house rules: one formula, one row; formulas import nothing and stand in one place; loops are vectors."""
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import fastact._kernels
+import floating
+from cases import CASES, each_row
+from fastact._kernels.registry import OPERATORS, kernels
+
+KERNELS = Path(fastact._kernels.__file__).parent
+FORMULAS = KERNELS / "formulas.py"
+LONG_ENOUGH = 40
+
+
+def functions_of(path):
+    return {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("kernel", kernels(), ids=[kernel.name for kernel in kernels()])
+def test_each_kernel_has_its_formula(kernel):
+    formula = functions_of(FORMULAS)[kernel.name]
+    names = [argument.arg for argument in formula.args.args]
+    arrays = ["dy", "x"] if kernel.name.startswith("grad_") else ["x"]
+    assert names == [*arrays, *kernel.parameters]
+    assert kernel.arrays == len(arrays)
+
+
+@each_row
+def test_a_row_is_complete(row):
+    assert row.name.isidentifier()
+    assert row.summary.endswith(".")
+    assert len(set(row.tested_parameters)) == len(row.tested_parameters) >= (3 if row.parameters else 1)
+    assert all(len(parameters) == len(row.parameters) for parameters in row.tested_parameters)
+    assert tuple(parameter.default for parameter in row.parameters) in row.tested_parameters
+    assert 0 <= row.ulp_float32 <= 2
+    assert 0 <= row.ulp_float64 <= 2
+    assert 0 <= row.ulp_gradient <= 2
+    arguments = ["m", "x", *(parameter.name for parameter in row.parameters)]
+    for reference in (row.reference, row.grad_reference):
+        assert list(inspect.signature(reference).parameters) == arguments
+
+
+def test_names_are_unique():
+    names = [row.name for row in OPERATORS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["formulas.py", "blocks.py", "float32.py", "float64.py"])
+def test_the_mathematics_imports_nothing(name):
+    imports = [node for node in ast.walk(ast.parse((KERNELS / name).read_text())) if is_import(node)]
+    assert imports == []
+
+
+def is_import(node):
+    return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def test_formulas_do_not_branch():
+    """A conditional expression becomes a select; a statement would keep the loop from being vectors."""
+    for node in ast.walk(ast.parse(FORMULAS.read_text())):
+        assert not isinstance(node, (ast.If, ast.For, ast.While, ast.Try)), f"line {node.lineno}"
+
+
+def test_both_precisions_have_the_same_names():
+    narrow, wide = (ast.parse((KERNELS / f"{precision}.py").read_text()).body for precision in ("float32", "float64"))
+    assert names_of(narrow) == names_of(wide)
+
+
+def names_of(body):
+    constants = {node.targets[0].id for node in body if isinstance(node, ast.Assign)}
+    return constants | {
+        (node.name, *(a.arg for a in node.args.args)) for node in body if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_no_formula_stands_elsewhere():
+    """No other file has a helper's name or a longer line of it; no other kernel source an operator's name.
+
+    The demo writes the textbook's lines of the operators beside ours: that is what it compares with.
+    """
+    formulas = FORMULAS.read_text()
+    names = set(functions_of(FORMULAS))
+    lines = {line.strip() for line in formulas.splitlines() if len(line.strip()) >= LONG_ENOUGH and " = " in line}
+    assert len(lines) > 20
+    others = [*KERNELS.parent.rglob("*.py"), *KERNELS.rglob("*.pyx"), *KERNELS.rglob("*.h"), *KERNELS.rglob("*.cpp")]
+    for path in others:
+        if path == FORMULAS:
+            continue
+        text = path.read_text()
+        defined = set(re.findall(r"^\s*(?:cdef|def)\b[^(\n]*?(\w+)\(", text, re.MULTILINE))
+        operators = set() if path.is_relative_to(KERNELS) else {row.name for row in OPERATORS}
+        assert not defined & (names - operators), path
+        assert not {line.strip() for line in text.splitlines()} & lines, path
+
+
+# ---- The machine code.
+
+VECTOR = {"avx512": "zmm", "avx2": "ymm"}
+ARITHMETIC = {
+    "float32": r"\bv(?:add|sub|mul|div|min|max|fmadd|fmsub|fnmadd|fnmsub|cmp\w*|and\w*|or|blendv?m?)\w*ps\b",
+    "float64": r"\bv(?:add|sub|mul|div|min|max|fmadd|fmsub|fnmadd|fnmsub|cmp\w*|and\w*|or|blendv?m?)\w*pd\b",
+}
+
+
+@cache
+def disassembly(module):
+    """Return the instructions of each function of an extension module by name, or skip."""
+    if not floating.IS_X86_64:
+        pytest.skip("the vector registers are named as on x86-64")
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump is not installed")
+    (path,) = KERNELS.glob(f"{module}.*.so")
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True, timeout=100
+    ).stdout
+    blocks = re.findall(r"^[0-9a-f]+ <([^>]+)>:\n((?:.+\n)*)", text, re.MULTILINE)
+    found = {name.split(f"{module}_")[-1]: body for name, body in blocks if f"{module}_" in name}
+    if not any(name.startswith("scalar_") for name in found):
+        pytest.skip("the extension modules were stripped of their symbols")
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("instruction_set", VECTOR)
+@pytest.mark.parametrize("kernel", kernels(), ids=[kernel.name for kernel in kernels()])
+def test_loops_are_vectors(kernel, precision, instruction_set):
+    """A loop with a call in it, or without packed arithmetic, would be five to fifty times slower."""
+    functions = disassembly(f"_{precision}_{instruction_set}")
+    for kind in ("scalar", "array"):
+        code = functions[f"{kind}_{kernel.name}"]
+        if is_copy(code):
+            continue
+        assert not re.search(r"\bcall", code)
+        packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
+        assert any(re.search(ARITHMETIC[precision], line) for line in packed)
+
+
+def is_copy(code):
+    """Return whether a function only hands over to memcpy or memmove."""
+    return len(code.splitlines()) < 20 and re.search(r"mem(cpy|move)@plt", code) is not None
+
+
+def test_few_kernels_are_copies():
+    functions = disassembly("_float32_avx2")
+    copies = [name for name, code in functions.items() if is_copy(code)]
+    assert len(copies) < len(CASES) / 2

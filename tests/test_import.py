@@ -1,0 +1,113 @@
+"""What importing costs and needs, the command line, the public names."""
+
+import ast
+import importlib.metadata
+import importlib.resources
+import json
+import re
+
+import pytest
+
+import fastact
+import processes
+from fastact._kernels.registry import OPERATORS, kernels
+
+MODULES = ("activations", "grad", "ufuncs", "runtime")
+UNWANTED = ("numba", "torch", "scipy", "matplotlib", "pandas", "sklearn", "dask", "ml_dtypes", "multiprocessing")
+
+
+def test_import_takes_nothing_but_numpy():
+    code = "import json, sys, numpy; before = set(sys.modules); import fastact; print(json.dumps([*sys.modules]))"
+    modules = set(json.loads(processes.output_of(code)))
+    assert "fastact" in modules
+    assert modules.isdisjoint(UNWANTED)
+
+
+def test_import_adds_few_modules():
+    code = "import sys, numpy; before = set(sys.modules); import fastact; print(*(set(sys.modules) - before))"
+    added = processes.output_of(code).split()
+    foreign = [name for name in added if not name.startswith(("fastact", "_cython", "cython"))]
+    assert len(foreign) < 20, foreign
+
+
+def test_import_without_home_in_a_read_only_directory(tmp_path):
+    tmp_path.chmod(0o500)
+    code = "import os; os.environ.pop('HOME', None); import fastact; print(fastact.sigmoid(0.0))"
+    assert processes.output_of(code, cwd=tmp_path, HOME="/nonexistent") == "0.5"
+    assert list(tmp_path.iterdir()) == []
+    tmp_path.chmod(0o700)
+
+
+def test_import_after_numpy_has_warned_about_nothing():
+    code = "import warnings; warnings.simplefilter('error'); import fastact; print('quiet')"
+    assert processes.output_of(code) == "quiet"
+
+
+def test_info():
+    ended = processes.run("-m", "fastact", "info")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"fastact {fastact.__version__}, NumPy ")
+    for fact in ("processor", "instruction sets", "in use", "threads", "backend"):
+        assert re.search(rf"^{fact} *: \S", ended.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense")], ids=repr)
+def test_wrong_command_line(arguments):
+    ended = processes.run("-m", "fastact", *arguments)
+    assert ended.returncode == 2
+    assert "usage: python -m fastact" in ended.stderr
+
+
+def test_help_names_the_commands():
+    assert "info" in processes.run("-m", "fastact", "--help").stdout
+
+
+def test_names_exist():
+    for module in (fastact, *(getattr(fastact, name) for name in MODULES)):
+        assert len(set(module.__all__)) == len(module.__all__)
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+
+
+def test_names_are_the_registry():
+    operators = [row.name for row in OPERATORS]
+    assert fastact.activations.__all__ == fastact.grad.__all__ == operators
+    assert set(fastact.ufuncs.__all__) == {row.name for row in kernels()}
+    assert set(operators) < set(fastact.__all__)
+    assert {"get_num_threads", "set_num_threads", "threads", "show_config", "grad", "ufuncs"} < set(fastact.__all__)
+
+
+def names_in(stub):
+    """Return the names that a stub file declares."""
+    names = set()
+    for node in ast.parse(stub).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign):
+            names.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname for alias in node.names if alias.asname}
+    return names - {"__all__", "np"}
+
+
+@pytest.mark.parametrize("name", ["activations", "grad", "ufuncs"])
+def test_stubs(name):
+    stub = importlib.resources.files("fastact").joinpath(f"{name}.pyi").read_text()
+    assert names_in(stub) == set(getattr(fastact, name).__all__)
+
+
+def test_stub_of_the_package():
+    stub = importlib.resources.files("fastact").joinpath("__init__.pyi").read_text()
+    assert names_in(stub) == {*fastact.__all__, "activations", "runtime", "__version__"}
+
+
+def test_typed():
+    assert importlib.resources.files("fastact").joinpath("py.typed").is_file()
+
+
+def test_version_of_the_installed_package():
+    try:
+        version = importlib.metadata.version("fastact")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("fastact was built in place and is not installed: there is no metadata")
+    assert version == fastact.__version__

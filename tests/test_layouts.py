@@ -1,0 +1,254 @@
+"""Any memory: strides, byte order, alignment, overlap, page borders. The bits never depend on it."""
+
+import numpy as np
+import pytest
+
+import processes
+import sampling
+from cases import CASES, FLOATS, assert_same_bits, each_case, each_dtype
+
+LENGTHS = (1, 7, 64, 1000, 1025, 5000, 140_001)
+
+
+def unaligned(array):
+    """Return a copy that begins one byte beside where it should."""
+    memory = np.empty(array.nbytes + 1, np.uint8)
+    copy = memory[1:].view(array.dtype) if array.itemsize == 1 else np.ndarray(array.shape, array.dtype, memory, 1)
+    copy[...] = array
+    assert not copy.flags.aligned or array.size == 0
+    return copy
+
+
+def spaced(array, step):
+    """Return a copy with gaps."""
+    copy = np.zeros(array.shape[0] * abs(step), array.dtype)[::step]
+    copy[...] = array
+    return copy
+
+
+def field(array):
+    """Return a copy as the field of a packed record: strides that are no multiple of the size."""
+    records = np.zeros(array.shape, [("tag", np.int8), ("value", array.dtype)])
+    records["value"] = array
+    return records["value"]
+
+
+LAYOUTS = {
+    "step 2": lambda array: spaced(array, 2),
+    "step 3": lambda array: spaced(array, 3),
+    "step -1": lambda array: spaced(array, -1),
+    "step -2": lambda array: spaced(array, -2),
+    "far apart": lambda array: spaced(array, 1025),
+    "byte-swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "unaligned": unaligned,
+    "field": field,
+}
+
+
+def long_enough(layout):
+    return [n for n in LENGTHS if layout != "far apart" or n <= 5000]
+
+
+def native(array):
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+@each_dtype
+@each_case
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_of_inputs(case, dtype, layout):
+    for n in long_enough(layout):
+        arrays = case.inputs(n, dtype)
+        expected = case.public(*arrays)
+        placed = tuple(LAYOUTS[layout](array) for array in arrays)
+        for call in (case.public, case.raw):
+            assert_same_bits(call(*placed), expected)
+            if case.arrays == 2:
+                assert_same_bits(call(placed[0], arrays[1]), expected)
+                assert_same_bits(call(arrays[0], placed[1]), expected)
+
+
+@each_dtype
+@each_case
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_of_output(case, dtype, layout):
+    for n in long_enough(layout):
+        arrays = case.inputs(n, dtype)
+        expected = case.public(*arrays)
+        out = LAYOUTS[layout](np.full(n, 99, dtype))
+        for call in (case.public, case.raw):
+            out[...] = 99
+            assert call(*arrays, out=out) is out
+            assert_same_bits(native(out), expected)
+            placed = tuple(LAYOUTS[layout](array) for array in arrays)
+            out[...] = 99
+            call(*placed, out=out)
+            assert_same_bits(native(out), expected)
+
+
+@each_dtype
+@each_case
+def test_gaps_are_not_written(case, dtype):
+    for n in (5, 1500, 140_000):
+        memory = np.full(3 * n, 99, dtype)
+        case.public(*case.inputs(n, dtype), out=memory[1::3])
+        assert np.all(memory[0::3] == 99)
+        assert np.all(memory[2::3] == 99)
+
+
+@each_dtype
+@each_case
+def test_two_dimensions(case, dtype):
+    """Transposed, Fortran's order, sub-rectangles, rows reversed, mixed."""
+    views = (
+        lambda table: table.T,
+        np.asfortranarray,
+        lambda table: table[2:-3, 1:-2],
+        lambda table: table[::-1, ::2],
+        lambda table: table[:, 3],
+        lambda table: table[5],
+        lambda table: np.swapaxes(table.reshape(10, 4, 50), 0, 2),
+    )
+    tables = case.inputs((40, 50), dtype)
+    for view in views:
+        given = tuple(view(table) for table in tables)
+        copies = tuple(np.ascontiguousarray(array) for array in given)
+        expected = case.public(*copies)
+        for call in (case.public, case.raw):
+            assert_same_bits(call(*given), expected)
+            assert_same_bits(call(*given[:-1], copies[-1]), expected)
+            out = np.zeros(expected.shape[::-1], dtype).T
+            call(*given, out=out)
+            assert_same_bits(out, expected)
+
+
+@each_dtype
+@each_case
+def test_zero_strides(case, dtype):
+    for n in (3, 1000, 140_000):
+        scalars = case.inputs(1, dtype)
+        expected = np.full(n, case.public(*scalars)[0])
+        repeated = tuple(np.broadcast_to(scalar, n) for scalar in scalars)
+        for call in (case.public, case.raw):
+            assert_same_bits(call(*repeated), expected)
+        if case.arrays == 2:
+            dy, x = case.inputs(n, dtype)
+            assert_same_bits(case.public(dy[0], x), case.public(np.full(n, dy[0]), x))
+            assert_same_bits(case.public(dy, x[:1]), case.public(dy, np.full(n, x[0])))
+
+
+# ---- Overlap.
+
+
+def overlaps(n):
+    """Return (input, output) slices of one piece of memory of 3*n elements."""
+    return (
+        (slice(0, n), slice(1, n + 1)),
+        (slice(1, n + 1), slice(0, n)),
+        (slice(0, n), slice(n // 2, n // 2 + n)),
+        (slice(n // 2, n // 2 + n), slice(0, n)),
+        (slice(0, n), slice(n - 1, None, -1) if n > 0 else slice(0, 0)),
+        (slice(0, n), slice(0, 2 * n, 2)),
+        (slice(0, 2 * n, 2), slice(0, n)),
+        (slice(0, 3 * n, 3), slice(1, 1 + 2 * n, 2)),
+        (slice(17, 17 + n), slice(0, n)) if n > 17 else (slice(0, n), slice(0, n)),
+    )
+
+
+@each_dtype
+@each_case
+@pytest.mark.parametrize("n", [1, 5, 100, 3000, 132_000])
+def test_overlap(case, dtype, n):
+    """The result is as if the input had been copied first."""
+    some, others = case.inputs(1009, dtype)[0], case.inputs(n, dtype, seed=1)
+    for source, target in overlaps(n):
+        for call in {case.public, case.raw} if case.row.parameters else {case.public}:
+            for position in range(case.arrays):
+                memory = np.resize(some, 3 * n + 1)
+                arrays = list(others)
+                arrays[position] = memory[source]
+                expected = case.public(*(array.copy() for array in arrays))
+                call(*arrays, out=memory[target])
+                assert_same_bits(memory[target].copy(), expected)
+
+
+@each_dtype
+@each_case
+def test_operands_that_are_one_array(case, dtype):
+    for n in (10, 150_000):
+        x = case.inputs(n, dtype)[0]
+        expected = case.public(*(x.copy() for _ in range(case.arrays)))
+        assert_same_bits(case.public(*case.same_inputs(x)), expected)
+        assert_same_bits(case.public(*case.same_inputs(x), out=x), expected)
+
+
+# ---- Positions.
+
+
+def hard_values(dtype):
+    """Return 70 values of all kinds in an order without pattern."""
+    info = np.finfo(dtype)
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, info.max, -info.max, *([info.smallest_subnormal] * 3)], dtype)
+    special = np.concatenate([special, -3 * special[-3:], sampling.around([-90, 90], dtype)[::20]])
+    moderate = np.linspace(-30, 30, 70 - len(special)).astype(dtype)
+    return np.random.default_rng(8).permutation(np.concatenate([special, moderate]))
+
+
+@each_dtype
+@each_case
+def test_bits_do_not_depend_on_position_or_length(case, dtype):
+    values = hard_values(dtype)
+    single = np.array([case.public(*case.same_inputs(values[k : k + 1]))[0] for k in range(70)])
+    memory = np.zeros(70 + 20, dtype)
+    for n in range(71):
+        first = n % 17
+        placed = memory[first : first + n]
+        placed[...] = values[:n]
+        assert_same_bits(case.public(*case.same_inputs(placed)), single[:n])
+        assert_same_bits(case.public(*case.same_inputs(values[70 - n :])), single[70 - n :])
+    assert np.isnan(single).any()
+    assert len(np.unique(single)) > 3 or case.row.ulp_gradient == 0
+
+
+@each_dtype
+@each_case
+def test_bits_do_not_depend_on_packing(case, dtype):
+    values = hard_values(dtype)
+    expected = case.public(*case.same_inputs(values))
+    for n in range(71):
+        for place in LAYOUTS.values():
+            placed = place(values[:n])
+            assert_same_bits(case.public(*case.same_inputs(placed)), expected[:n])
+    numbers = np.array([case.public(*case.same_inputs(value)) for value in values])
+    assert_same_bits(numbers, expected)
+
+
+@each_dtype
+@each_case
+def test_bits_do_not_depend_on_whether_parameters_are_arrays(case, dtype):
+    if case.row.parameters:
+        values = hard_values(dtype)
+        arrays = case.same_inputs(values)
+        expected = case.public(*arrays)
+        for n in range(1, 71):
+            columns = [np.full(n, default, dtype) for default in case.defaults]
+            assert_same_bits(case.public(*(array[:n] for array in arrays), *columns), expected[:n])
+
+
+def test_page_borders():
+    """No kernel reads or writes beside its operands: a wrong access would end the process."""
+    checked = int(processes.output_of("import guard; guard.main()", timeout=200))
+    assert checked == len(CASES) * len(FLOATS) * 2 * 70
+
+
+def test_the_guard_page_bites():
+    """The test of the test: one element too many ends the process."""
+    code = """
+import numpy as np, guard
+page = guard.GuardedPage()
+array = page.array(4, np.dtype(np.float32), True)
+print(np.lib.stride_tricks.as_strided(array, (5,)).sum())
+"""
+    ended = processes.run("-c", code)
+    assert ended.returncode < 0
+    assert not ended.stdout

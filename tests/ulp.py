@@ -1,0 +1,59 @@
+"""The error of a result in units in the last place of the exact one, subnormal units included."""
+
+from typing import Any
+
+import mpmath
+import numpy as np
+
+LOWEST_EXPONENT = {"float32": -126, "float64": -1022}
+HIGHEST_EXPONENT = {"float32": 127, "float64": 1023}
+FRACTION_BITS = {"float32": 23, "float64": 52}
+
+
+def unit(exact: np.ndarray) -> np.ndarray:
+    """Return the distance of neighbouring binary32 numbers at `exact`, that of subnormals near 0."""
+    exponent = np.where(exact == 0, LOWEST_EXPONENT["float32"], np.frexp(exact)[1] - 1)
+    clipped = np.clip(exponent, LOWEST_EXPONENT["float32"], HIGHEST_EXPONENT["float32"])
+    return np.ldexp(1.0, clipped - FRACTION_BITS["float32"])
+
+
+def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = True) -> np.ndarray:
+    """Return the errors of float32 results against binary64 ones.
+
+    Too large a result counts as 2**128: infinity is right where the exact value rounds to it. An error is infinite
+    where NaN stands for a number, a number for NaN or infinity, or where the sign is wrong, a zero's included.
+
+    Parameters
+    ----------
+    computed : ndarray of float32
+    exact : ndarray of float64
+    is_zero_sign_known : bool
+        Whether the sign of an exact zero means something.
+    """
+    assert computed.dtype == np.float32
+    assert exact.dtype == np.float64
+    with np.errstate(all="ignore"):
+        limit = 2.0 ** (HIGHEST_EXPONENT["float32"] + 1)
+        value = np.clip(computed.astype(np.float64), -limit, limit)
+        error = np.abs(value - np.clip(exact, -limit, limit)) / unit(exact)
+        is_nan = np.isnan(exact)
+        is_wrong_sign = (np.signbit(computed) != np.signbit(exact)) & (is_zero_sign_known | (exact != 0))
+        is_wrong = (np.isnan(computed) != is_nan) | (is_wrong_sign & ~is_nan)
+        is_wrong |= np.isinf(exact) & (computed != exact)
+        error[is_nan] = 0.0
+        error[is_wrong] = np.inf
+    return error
+
+
+def error_of_number(computed: Any, exact: mpmath.mpf) -> float:
+    """Return the error of one float64 result against a finite number of many digits. The sign of 0 is not compared."""
+    if np.isnan(computed):
+        return np.inf
+    limit = mpmath.ldexp(1, HIGHEST_EXPONENT["float64"] + 1)
+    if exact and np.signbit(computed) != (exact < 0):
+        return np.inf
+    value = mpmath.mpf(float(computed)) if np.isfinite(computed) else limit * int(np.sign(computed))
+    bounded = max(-limit, min(limit, exact))
+    _, exponent = mpmath.frexp(bounded) if bounded else (0, LOWEST_EXPONENT["float64"])
+    clipped = min(max(int(exponent) - 1, LOWEST_EXPONENT["float64"]), HIGHEST_EXPONENT["float64"])
+    return float(mpmath.ldexp(abs(value - bounded), FRACTION_BITS["float64"] - clipped))
