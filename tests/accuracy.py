@@ -13,8 +13,8 @@ from cases import Case, cases_of
 from fastact._kernels.registry import Operator
 from fastact.runtime import affinity
 
-# So many at a time stay in the cache.
-BLOCK = 2**16
+# So many at a time stay in the cache, and their temporaries below the size at which malloc asks for pages.
+BLOCK = 2**13
 UPSTREAM = {"float32": (1.0, -3.0, 1e30, 1e-30), "float64": (1.0, -3.0, 1e300, 1e-300)}
 
 

@@ -46,8 +46,8 @@ def rounded(parameters: Sequence[float], dtype: Any) -> tuple[float, ...]:
 
 def exact_float32(row: Operator, x: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
     """Return what the operator's float32 results are to be compared with, in binary64. NaN propagates."""
-    wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
         y = np.asarray(row.reference(BINARY64, wide, *rounded(parameters, np.float32)), np.float64)
     return np.where(np.isnan(wide), np.nan, y)
 
@@ -64,8 +64,8 @@ def zero_by_slope(row: Operator, x: float, parameters: Sequence[float]) -> float
 
 def exact_slope(row: Operator, x: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
     """Return the derivative for float32 arguments, in binary64."""
-    wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
         slope = row.grad_reference(BINARY64, wide, *rounded(parameters, np.float32))
         return np.broadcast_to(np.asarray(slope, np.float64), x.shape)
 

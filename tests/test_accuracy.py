@@ -17,6 +17,7 @@ FLOAT32_BITS, FLOAT32_GRID = 2**21, 2**20
 GRADIENT_STEP = 3
 FLOAT64_BITS, FLOAT64_GRID = 1600, 1600
 LARGEST_PIECES = 4
+EXHAUSTIVE_PARTS = 64
 
 
 def float32_sample(row, parameters):
@@ -254,8 +255,24 @@ def every_float32(block):
 
 
 def exhaustive(measure, row, parameters, *rest):
-    numbers = range(2**32 // accuracy.BLOCK)
-    return accuracy.side_by_side(lambda block: measure(row, parameters, every_float32(block), *rest), numbers)
+    blocks = 2**32 // accuracy.BLOCK
+    parts = [range(first, blocks, EXHAUSTIVE_PARTS) for first in range(EXHAUSTIVE_PARTS)]
+
+    def worst_of_part(part):
+        return accuracy.worst_of(measure(row, parameters, every_float32(block), *rest) for block in part)
+
+    return accuracy.side_by_side(worst_of_part, parts)
+
+
+@each_row
+def test_the_blocks_of_everything(row):
+    """The blocks of the slow test around 0, infinity and the signalling NaNs, of both signs."""
+    for parameters in row.tested_parameters[:1]:
+        for first in (0x00000000, 0x7F7F0000, 0x7F800000, 0x7FC00000, 0x80000000, 0xFF800000, 0xFFFF0000):
+            x = every_float32(first // accuracy.BLOCK)
+            assert accuracy.forward_float32(row, parameters, x).ulp <= row.ulp_float32
+            assert accuracy.gradient_float32(row, parameters, x, (1.0,)).ulp <= row.ulp_gradient
+    assert np.isnan(every_float32(0x7F800000 // accuracy.BLOCK)).sum() == accuracy.BLOCK - 1
 
 
 @pytest.mark.slow

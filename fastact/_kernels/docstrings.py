@@ -72,9 +72,7 @@ def of_operator(row: Operator, is_gradient: bool) -> str:
     exception = EXCEPTION if row.keeps_integers and not is_gradient else ""
     what = "The gradient with respect to `x`." if is_gradient else "The activations."
     accuracy = f"Error at most {ulp[0]:g} ULP in float32 and {ulp[1]:g} ULP in float64, subnormal results included."
-    notes = "\n\n".join(
-        [f"``{definition}``", *(wrapped(text) for text in (special_values, accuracy, FLAGS))]
-    )
+    notes = "\n\n".join([f"``{definition}``", *(wrapped(text) for text in (special_values, accuracy, FLAGS))])
     sections = [
         summary,
         underlined("Parameters", f"{operands(row, is_gradient)}\n{OPTIONS}"),

@@ -26,7 +26,7 @@ SATURATION = 20.0
 EXP_MIN = -104.0
 # Below SCALED_MIN a result may be subnormal: exp(x) carries a factor 1/TINY, or 1/TINY**2, until the last operation,
 # so that the result is rounded once. At SCALED_EXP_MIN it is 0 even where the largest number multiplies it.
-SCALED_MIN = -84.0
+SCALED_MIN = -86.0
 TINY_BITS = 96.0
 TINY = 1.262177448353619e-29
 SCALED_EXP_MIN = -193.0

@@ -36,6 +36,14 @@ def exp_parts(x):
     return shifted, fma(r * r, exp_polynomial(r), r)
 
 
+def exp_parts_low(x, x_low):
+    """Return (shifted, w, w_low): exp(x + x_low) = 2**k*(1 + w + w_low), to 0.1 ULP."""
+    shifted, k, r = exp_reduced(x)
+    z = exp_rest(r, fma(k, -LN2_LOW, x_low))
+    w = r + z
+    return shifted, w, z - (w - r)
+
+
 def scaled(x, shifted):
     """Return (scale, unscale): scale*unscale**2 = 2**k. Below SCALED_MIN the scale is larger than 2**k."""
     shifted = shifted + TWO * TINY_BITS if x < SCALED_MIN else shifted
@@ -68,19 +76,30 @@ def sigmoid(x):
     return fma(y, residual, y) * UNIT
 
 
+def one_plus(t, t_low, unscale):
+    """Return (d, d_low): d + d_low = 1 + (t + t_low)*unscale for 0 <= t*unscale <= 1."""
+    d = fma(t, unscale, ONE)
+    return d, fma(t_low, unscale, fma(t, unscale, ONE - d))
+
+
+def exp_of_parts(scale, w, w_low):
+    """Return (t, t_low): t + t_low = scale*(1 + w + w_low)."""
+    t = fma(scale, w, scale)
+    return t, fma(scale, w_low, fma(scale, w, scale - t))
+
+
 def sigmoid_slope(x):
     """Return (slope, unscale): slope*unscale**2 = exp(x)/(1 + exp(x))**2 for x <= 0."""
     x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
-    shifted, w = exp_parts(x)
+    shifted, w, w_low = exp_parts_low(x, ZERO)
     scale, unscale = scaled(x, shifted)
-    t = fma(scale, w, scale)
-    d = fma(t, unscale, ONE)
-    d_low = fma(t, unscale, ONE - d)
+    t, t_low = exp_of_parts(scale, w, w_low)
+    d, d_low = one_plus(t, t_low, unscale)
     y = ONE / d
     residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
     square = y * y
     square_low = fma(y, y, -square)
-    slope = square + fma(square, fma(residual, w, residual) + w, square_low)
+    slope = square + fma(square, fma(residual, w, residual) + w_low + w, square_low)
     return slope * scale, unscale
 
 
@@ -156,16 +175,17 @@ def elu(x, alpha):
 
 
 def exp_scaled(x):
-    """Return (scale, w, unscale): exp(x) = scale*(1 + w)*unscale**2 for x <= 0; NaN stays NaN."""
+    """Return (scale, w, w_low, unscale): exp(x) = scale*(1 + w + w_low)*unscale**2 for x <= 0; NaN stays NaN."""
     x = clamp(x, SCALED_EXP_MIN, ZERO)
-    shifted, w = exp_parts(x)
+    shifted, w, w_low = exp_parts_low(x, ZERO)
     scale, unscale = scaled(x, shifted)
-    return scale, w, unscale
+    return scale, w, w_low, unscale
 
 
 def grad_elu(dy, x, alpha):
-    scale, w, unscale = exp_scaled(x)
-    slope = fma(alpha * scale, w, alpha * scale)
+    scale, w, w_low, unscale = exp_scaled(x)
+    scale = alpha * scale
+    slope = fma(scale, w_low, fma(scale, w, scale))
     return dy if x > ZERO else scaled_product(dy, slope, unscale)
 
 
@@ -176,9 +196,10 @@ def selu(x):
 
 
 def grad_selu(dy, x):
-    scale, w, unscale = exp_scaled(x)
-    slope = SELU_SCALE_ALPHA + fma(SELU_SCALE_ALPHA, w, SELU_SCALE_ALPHA_LOW)
-    return dy * SELU_SCALE if x > ZERO else scaled_product(dy, slope * scale, unscale)
+    scale, w, w_low, unscale = exp_scaled(x)
+    slope = SELU_SCALE_ALPHA + fma(SELU_SCALE_ALPHA, w, fma(SELU_SCALE_ALPHA, w_low, SELU_SCALE_ALPHA_LOW))
+    negative = scaled_product(dy, slope * scale, unscale)
+    return fma(SELU_SCALE, dy, SELU_SCALE_LOW * dy) if x > ZERO else negative
 
 
 def log1p_exp(x, x_low, scale_bits, unit):
@@ -222,7 +243,7 @@ def softplus_scaled(x, beta):
     y = fma(h, slope, fma(h, slope_low, fma(s, inverse, linear if u < SOFTPLUS_BEND else ZERO)))
     y = y * unit if u < SOFTPLUS_BEND else y + x
     y = inverse if absolute(inverse) > LARGEST else y
-    y = ZERO if u < SOFTPLUS_EXP_MIN else y
+    y = copysign(ZERO, beta) if u < SOFTPLUS_EXP_MIN else y
     return x if u > SATURATION else y
 
 
@@ -233,14 +254,10 @@ def grad_softplus(dy, x, beta):
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
     negative = negative_magnitude(u)
     negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
-    shifted, k, r = exp_reduced(negative)
-    r = r + fma(k, -LN2_LOW, -multiply_sign(u_low, u))
-    w = fma(r * r, exp_polynomial(r), r)
+    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(u_low, u))
     scale, unscale = scaled(negative, shifted)
-    t = fma(scale, w, scale)
-    t_low = fma(scale, w, scale - t)
-    d = fma(t, unscale, ONE)
-    d_low = fma(t, unscale, ONE - d) + t_low * unscale
+    t, t_low = exp_of_parts(scale, w, w_low)
+    d, d_low = one_plus(t, t_low, unscale)
     n = t if u < ZERO else ONE
     n_low = t_low if u < ZERO else ZERO
     reciprocal = ONE / d

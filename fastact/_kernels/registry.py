@@ -64,8 +64,6 @@ class Kernel(NamedTuple):
     keeps_integers: bool
 
 
-PIECEWISE = "Exact wherever the product is."
-
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "identity",
@@ -88,8 +86,8 @@ OPERATORS: tuple[Operator, ...] = (
         "sigmoid",
         summary="Logistic sigmoid.",
         definition="1/(1 + exp(-x))",
-        special_values="sigmoid(-inf) = 0, sigmoid(0) = 0.5, sigmoid(inf) = 1, sigmoid(NaN) = NaN. The left tail reaches "
-        "down to the smallest subnormal.",
+        special_values="sigmoid(-inf) = 0, sigmoid(0) = 0.5, sigmoid(inf) = 1, sigmoid(NaN) = NaN. The left tail "
+        "reaches down to the smallest subnormal.",
         source="Verhulst (1845); torch.nn.functional.sigmoid",
         reference=lambda m, x: m.where(x < 0, m.exp(m.minimum(x, 0)), 1) / (1 + m.exp(-abs(x))),
         derivative="sigmoid(x)*(1 - sigmoid(x))",
@@ -174,8 +172,8 @@ OPERATORS: tuple[Operator, ...] = (
         "elu",
         summary="Exponential linear unit.",
         definition="x if x > 0 else alpha*(exp(x) - 1)",
-        special_values="elu(-inf) = -alpha, elu(NaN) = NaN; zeros keep their sign. The definition holds for every alpha, "
-        "also above 1, where the maximum of the two branches would be wrong.",
+        special_values="elu(-inf) = -alpha, elu(NaN) = NaN; zeros keep their sign. The definition holds for every "
+        "alpha, also above 1, where the maximum of the two branches would be wrong.",
         source="Clevert, Unterthiner and Hochreiter (2015), arXiv:1511.07289",
         reference=lambda m, x, alpha: m.where(x > 0, x, alpha * m.expm1(m.minimum(x, 0))),
         derivative="1 if x > 0 else alpha*exp(x)",
@@ -198,11 +196,15 @@ OPERATORS: tuple[Operator, ...] = (
         "scale = 1.0507009873554804934193349852946",
         special_values="selu(-inf) = -scale*alpha, selu(NaN) = NaN; zeros keep their sign.",
         source="Klambauer, Unterthiner, Mayr and Hochreiter (2017), arXiv:1706.02515",
-        reference=lambda m, x: m.constant("1.0507009873554804934193349852946")
-        * m.where(x > 0, x, m.constant("1.6732632423543772848170429916717") * m.expm1(m.minimum(x, 0))),
+        reference=lambda m, x: (
+            m.constant("1.0507009873554804934193349852946")
+            * m.where(x > 0, x, m.constant("1.6732632423543772848170429916717") * m.expm1(m.minimum(x, 0)))
+        ),
         derivative="scale if x > 0 else scale*alpha*exp(x)",
-        grad_reference=lambda m, x: m.constant("1.0507009873554804934193349852946")
-        * m.where(x > 0, 1, m.constant("1.6732632423543772848170429916717") * m.exp(m.minimum(x, 0))),
+        grad_reference=lambda m, x: (
+            m.constant("1.0507009873554804934193349852946")
+            * m.where(x > 0, 1, m.constant("1.6732632423543772848170429916717") * m.exp(m.minimum(x, 0)))
+        ),
         grad_special_values="scale*alpha at 0, 0 at -inf, NaN at NaN.",
         example=Example(
             "[-1.0, 0.0, 2.0]",
@@ -215,13 +217,14 @@ OPERATORS: tuple[Operator, ...] = (
         "softplus",
         summary="Softplus, a smooth rectifier.",
         definition="log(1 + exp(beta*x))/beta",
-        special_values="softplus(-inf) = 0, softplus(inf) = inf, softplus(NaN) = NaN for a positive beta. There is no threshold: "
-        "both tails are exact.",
+        special_values="softplus(-inf) = 0, softplus(inf) = inf, softplus(NaN) = NaN for a positive beta. There is no "
+        "threshold: both tails are exact.",
         source="Dugas, Bengio, Belisle, Nadeau and Garcia (2001), NIPS 13",
         reference=lambda m, x, beta: (m.maximum(beta * x, 0) + m.log1p(m.exp(-abs(beta * x)))) / beta,
         derivative="sigmoid(beta*x)",
-        grad_reference=lambda m, x, beta: m.where(beta * x < 0, m.exp(m.minimum(beta * x, 0)), 1)
-        / (1 + m.exp(-abs(beta * x))),
+        grad_reference=lambda m, x, beta: (
+            m.where(beta * x < 0, m.exp(m.minimum(beta * x, 0)), 1) / (1 + m.exp(-abs(beta * x)))
+        ),
         grad_special_values="0.5 at 0, 0 at -inf, 1 at inf, NaN at NaN.",
         example=Example(
             "[-1.0, 0.0, 2.0]",
