@@ -89,7 +89,7 @@ def exp_of_parts(scale, w, w_low):
 
 
 def sigmoid_slope(x):
-    """Return (slope, unscale): slope*unscale**2 = exp(x)/(1 + exp(x))**2 for x <= 0."""
+    """Return (high, low, scale, unscale): exp(x)/(1 + exp(x))**2 = (high + low)*scale*unscale**2 for x <= 0."""
     x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
     shifted, w, w_low = exp_parts_low(x, ZERO)
     scale, unscale = scaled(x, shifted)
@@ -99,13 +99,20 @@ def sigmoid_slope(x):
     residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
     square = y * y
     square_low = fma(y, y, -square)
-    slope = square + fma(square, fma(residual, w, residual) + w_low + w, square_low)
-    return slope * scale, unscale
+    return square, fma(square, fma(residual, w, residual) + w_low + w, square_low), scale, unscale
+
+
+def slope_product(dy, high, low, scale, unscale):
+    """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
+    dy = dy * unscale
+    product = dy * high
+    exact = product + fma(dy, low, fma(dy, high, -product))
+    return (exact if absolute(product) <= LARGEST else product) * scale * unscale
 
 
 def grad_sigmoid(dy, x):
-    slope, unscale = sigmoid_slope(negative_magnitude(x))
-    return scaled_product(dy, slope, unscale)
+    high, low, scale, unscale = sigmoid_slope(negative_magnitude(x))
+    return slope_product(dy, high, low, scale, unscale)
 
 
 def tanh(x):
@@ -125,8 +132,8 @@ def tanh(x):
 
 def grad_tanh(dy, x):
     # tanh'(x) = 4*sigmoid'(2*x).
-    slope, unscale = sigmoid_slope(TWO * negative_magnitude(x))
-    return scaled_product(dy, FOUR * slope, unscale)
+    high, low, scale, unscale = sigmoid_slope(TWO * negative_magnitude(x))
+    return slope_product(dy, high, low, FOUR * scale, unscale)
 
 
 def relu(x):
@@ -168,10 +175,12 @@ def expm1_negative(x):
 
 
 def elu(x, alpha):
-    # The low part's factor is kept finite: an infinite alpha gives -inf, not inf - inf.
+    # The low part's factor is kept finite: an infinite alpha gives -inf, not inf - inf. For an alpha of 0 the low part
+    # would take away the sign of the product.
     high, neg_low = expm1_negative(x)
     finite = clamp(alpha, -LARGEST, LARGEST)
-    return fma(alpha, high, -finite * neg_low) if x < ZERO else x
+    negative = alpha * high if alpha == ZERO else fma(alpha, high, -finite * neg_low)
+    return negative if x < ZERO else x
 
 
 def exp_scaled(x):
