@@ -76,6 +76,7 @@ cdef struct Loop:
     int arrays
     int inputs
     Py_ssize_t kernel_item_size
+    bint is_converting
     Operand operands[MOST_OPERANDS]
 
 
@@ -238,12 +239,18 @@ cdef inline void compute_all(Call* call) noexcept nogil:
 cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, void* data) noexcept nogil:
     """The loop of every ufunc. `args` is NumPy's and stays as it is: with ``where=`` it is used again."""
     cdef Call call
+    cdef const Loop* loop
     cdef Environment callers
     if dimensions[0] == 0:
         return
     callers = enter_environment()
-    begin(&call, <const Loop*>data, args, steps, dimensions[0])
-    compute_all(&call)
+    loop = <const Loop*>data
+    if dimensions[0] == 1 and not loop.is_converting:
+        # A single element has no strides to look at: 15 of the 290 ns of such a call.
+        loop.scalar_kernel(args, 1)
+    else:
+        begin(&call, loop, args, steps, dimensions[0])
+        compute_all(&call)
     leave_environment(callers)
 
 
@@ -281,6 +288,7 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     cdef double scalars[MOST_OPERANDS]
     cdef const Loop* loop
     cdef Call call
+    cdef Py_ssize_t n
     x = arrays[0]
     if not is_plain(x):
         return None
@@ -310,13 +318,17 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
         return None
     args[inputs] = np.PyArray_BYTES(out)
     steps[inputs] = loop.kernel_item_size
-    begin(&call, loop, args, steps, np.PyArray_SIZE(x))
-    if call.n > 1 and must_be_sequential(&call):
+    n = np.PyArray_SIZE(x)
+    if n == 1:
+        loop.scalar_kernel(args, 1)
+        return out
+    begin(&call, loop, args, steps, n)
+    if n > 1 and must_be_sequential(&call):
         return None
-    if call.n > HOLD_GIL_UP_TO:
+    if n > HOLD_GIL_UP_TO:
         with nogil:
             compute_all(&call)
-    elif call.n > 0:
+    elif n > 0:
         compute_all(&call)
     return out
 
@@ -414,6 +426,7 @@ cdef Loop* create_loop(row, int input_dtype, int dtype, dict functions, str suff
     loop.arrays = row.arrays
     loop.inputs = row.arrays + len(row.parameters)
     loop.kernel_item_size = item_size_of(dtype)
+    loop.is_converting = input_dtype != dtype
     for k in range(loop.inputs):
         loop.operands[k] = operand_of(input_dtype, dtype)
     loop.operands[loop.inputs] = operand_of(dtype, dtype)
