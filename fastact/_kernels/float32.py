@@ -36,13 +36,15 @@ UNIT = 2.3283064365386963e-10
 
 # log1p(t) is about LOG1P_SLOPE*t on all of [0, 1]: the rest is small, and so are its errors.
 LOG1P_SLOPE = 0.84375
-# Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
+# As far down as a factor 1/TINY alone reaches.
 SOFTPLUS_EXP_MIN = -153.0
+# Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
 SOFTPLUS_BEND = 0.4375
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
 TANH_BEND = 0.65625
 
-# Klambauer et al. (2017), each constant as the sum of two.
+# Klambauer et al. (2017), each constant as the sum of two. The low parts are positive: of two signs, an
+# infinite x would give inf - inf.
 SELU_SCALE = 1.0507009029388428
 SELU_SCALE_LOW = 8.441664e-08
 SELU_SCALE_ALPHA = 1.7580993175506592
