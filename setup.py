@@ -74,6 +74,8 @@ FRONT_DOOR_DIRECTIVES = {
     "cdivision": True,
     "freethreading_compatible": True,
 }
+# The files of loops, each with the C types of its functions beside it in a .pxd.
+LOOPS = ("blocks",)
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -159,14 +161,14 @@ def stage_real(name, precision, rows):
     """Stage all kernels for one floating-point type."""
     known = constants(precision)
     formulas = functions((KERNELS / f"{precision}.py").read_text()) + functions((KERNELS / "formulas.py").read_text())
-    loops = functions((KERNELS / "blocks.py").read_text())
+    loops = [loop for file in LOOPS for loop in functions((KERNELS / f"{file}.py").read_text())]
     c_type = {"float32": "float", "float64": "double"}[precision]
 
     defines = [f"#define {constant} ((real){value!r})" for constant, value in known.items()]
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
-        (KERNELS / "blocks.pxd").read_text(),
+        *((KERNELS / f"{file}.pxd").read_text() for file in LOOPS),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
     ]
@@ -234,7 +236,7 @@ def front_door():
         ],
         extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp")],
+        depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
     )
 
 

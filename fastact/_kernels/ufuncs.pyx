@@ -36,8 +36,8 @@ cdef extern from "environment.h" nogil:
     void leave_environment "fastact_leave_environment"(Environment) noexcept
 
 cdef extern from "pool.hpp" namespace "fastact" nogil:
-    ctypedef void (*Task)(void* context, Py_ssize_t chunk) noexcept nogil
-    void run_in_threads "fastact::run"(Task, void* context, Py_ssize_t chunks, int threads) noexcept
+    ctypedef void (*PoolTask "fastact::Task")(void* context, Py_ssize_t chunk) noexcept nogil
+    void run_in_threads "fastact::run"(PoolTask, void* context, Py_ssize_t chunks, int threads) noexcept
     int pool_started "fastact::started"() noexcept
     void pool_set_default_threads "fastact::set_default_threads"(int) noexcept
     void pool_set_local_threads "fastact::set_local_threads"(int) noexcept
@@ -231,7 +231,7 @@ cdef inline void compute_all(Call* call) noexcept nogil:
         return
     threads = pool_get_threads() if call.n >= SERIAL_BELOW else 1
     if threads > 1:
-        run_in_threads(<Task>compute_chunk, call, (call.n + CHUNK - 1) // CHUNK, threads)
+        run_in_threads(<PoolTask>compute_chunk, call, (call.n + CHUNK - 1) // CHUNK, threads)
     else:
         compute(call, 0, call.n)
 
@@ -252,6 +252,24 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
         begin(&call, loop, args, steps, dimensions[0])
         compute_all(&call)
     leave_environment(callers)
+
+
+# ---- For the other front doors.
+
+cdef BlockKernel find_block_kernel(str precision, str name) except NULL:
+    """Return the kernel of that name in ``float32`` or ``float64``."""
+    return <BlockKernel>PyCapsule_GetPointer(KERNELS[precision][name], b"void (char **, Py_ssize_t const *)")
+
+
+cdef void run_chunks(Task task, void* context, Py_ssize_t chunks) noexcept nogil:
+    """Call the task for every chunk, in as many threads as the caller may use. The caller has entered the environment."""
+    cdef int threads = pool_get_threads() if chunks > 1 else 1
+    cdef Py_ssize_t chunk
+    if threads > 1:
+        run_in_threads(<PoolTask>task, context, chunks, threads)
+    else:
+        for chunk in range(chunks):
+            task(context, chunk)
 
 
 # ---- Operators with parameters.
@@ -505,9 +523,8 @@ def import_kernels(instruction_set):
     }
 
 
-def create_ufuncs(instruction_set):
+def create_ufuncs(kernels):
     """Return the ufuncs of all rows of the registry by name."""
-    kernels = import_kernels(instruction_set)
     rows = {row.name: row for row in registry.kernels()}
     docs = docstrings.of_ufuncs()
     return {name: create_ufunc(row, docs[name], kernels) for name, row in rows.items()}
@@ -515,7 +532,8 @@ def create_ufuncs(instruction_set):
 
 AVAILABLE = ("baseline", *(("avx2",) if has_avx2() else ()), *(("avx512",) if has_avx512() else ()))
 CHOSEN, REASON = cpu.choose(AVAILABLE, os.environ.get(cpu.VARIABLE))
-UFUNCS = create_ufuncs(CHOSEN)
+KERNELS = import_kernels(CHOSEN)
+UFUNCS = create_ufuncs(KERNELS)
 
 
 # ---- Threads, for runtime.py.
