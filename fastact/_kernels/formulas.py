@@ -116,17 +116,19 @@ def grad_sigmoid(dy, x):
 
 
 def tanh(x):
-    # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**-k: tanh(a) = 1 - 2*u/(1 + t + u) with
-    # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t.
+    # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**(1 - k): tanh(a) = 1 - u/(1 + t + u/2) with
+    # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t. From
+    # SATURATION on scale may be anything: to leave out the quotient is shorter than to limit a, which all waits for.
     a = absolute(x)
-    a = SATURATION if a > SATURATION else a
-    shifted = fma(a, -TWO * LOG2_E, EXPONENT_SHIFT)
-    k = shifted - EXPONENT_SHIFT if a >= TANH_BEND else ZERO
+    shifted = fma(a, -TWO * LOG2_E, EXPONENT_SHIFT + ONE)
+    k = shifted - (EXPONENT_SHIFT + ONE) if a >= TANH_BEND else ZERO
     r = fma(k, HALF * LN2, a)
     z = r * r
     t = fma(r * z, tanh_polynomial(z), r)
-    u = power_of_two(shifted) * (ONE - t)
-    y = fma(-TWO, u / (ONE + t + u), ONE) if a >= TANH_BEND else t
+    scale = power_of_two(shifted)
+    u = fma(-scale, t, scale)
+    quotient = ZERO if a >= SATURATION else u / fma(HALF, u, ONE + t)
+    y = ONE - quotient if a >= TANH_BEND else t
     return copysign(y, x)
 
 
