@@ -51,10 +51,12 @@ if "clang" not in os.environ.get("CC", "") and sys.platform != "darwin":
         "-fno-thread-jumps",
         # A loop for each side of a condition on a parameter (softplus's beta == 1: 2.3 times as fast).
         "--param=max-unswitch-insns=1000",
-        # Two iterations side by side: the latency of one is filled by the other (5 to 10% on AVX-512).
+        # Two iterations side by side: the latency of one is filled by the other (5 to 10% on AVX-512), of long formulas
+        # too.
         "-funroll-loops",
         "--param=max-unroll-times=2",
         "--param=max-unrolled-insns=800",
+        "--param=max-average-unrolled-insns=400",
         "-fschedule-insns",
         "-fsched-pressure",
     ]
