@@ -78,6 +78,7 @@ FRONT_DOOR_DIRECTIVES = {
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
 LOOPS = ("blocks",)
+FRONT_DOOR_HEADERS = ("background.hpp", "cpu.h", "environment.h", "pool.hpp", "tiers.h", "ufuncs.pxd")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -229,7 +230,7 @@ def front_door():
     """Return the extension that makes ufuncs of the kernels. It runs on every processor: no flags for a newer one."""
     return Extension(
         "fastact._kernels.ufuncs",
-        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
+        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/background.cpp", "fastact/_kernels/pool.cpp"],
         language="c++",
         include_dirs=[get_include(), str(KERNELS)],
         define_macros=[
@@ -238,7 +239,7 @@ def front_door():
         ],
         extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
+        depends=[str(KERNELS / name) for name in FRONT_DOOR_HEADERS],
     )
 
 

@@ -249,7 +249,8 @@ def test_show_config(capsys):
     lines = text.splitlines()
     assert lines[0].startswith(f"fastact {fastact.__version__}, NumPy {np.__version__}, Python 3.")
     facts = dict(line.split(":", 1) for line in lines[1:])
-    assert [name.strip() for name in facts] == ["processor", "instruction sets", "in use", "threads", "backend"]
+    names = ["processor", "instruction sets", "in use", "threads", "backend", "Numba", "large arrays", "kernels"]
+    assert [name.strip() for name in facts] == names + list(vars(fastact.ufuncs)["__all__"])
     with fastact.threads(1234):
         fastact.show_config()
     assert "1234 (set_num_threads or threads)" in capsys.readouterr().out
