@@ -78,7 +78,6 @@ FRONT_DOOR_DIRECTIVES = {
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
 LOOPS = ("blocks",)
-FRONT_DOOR_HEADERS = ("background.hpp", "cpu.h", "environment.h", "pool.hpp", "tiers.h", "ufuncs.pxd")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -226,21 +225,29 @@ def kernel_modules(rows):
     return modules
 
 
-def front_door():
-    """Return the extension that makes ufuncs of the kernels. It runs on every processor: no flags for a newer one."""
-    return Extension(
-        "fastact._kernels.ufuncs",
-        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/background.cpp", "fastact/_kernels/pool.cpp"],
-        language="c++",
-        include_dirs=[get_include(), str(KERNELS)],
-        define_macros=[
-            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
-            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-        ],
-        extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
-        extra_link_args=["-pthread"],
-        depends=[str(KERNELS / name) for name in FRONT_DOOR_HEADERS],
-    )
+def front_doors():
+    """Return the extensions that make ufuncs of the kernels. They run on every processor: no flags for a newer one."""
+    modules = {
+        "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
+        "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+    }
+    headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
+    return [
+        Extension(
+            f"fastact._kernels.{name}",
+            [f"fastact/_kernels/{source}" for source in sources],
+            language="c++",
+            include_dirs=[get_include(), str(KERNELS)],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
+            extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
+            extra_link_args=["-pthread"],
+            depends=[str(header) for header in headers],
+        )
+        for name, sources in modules.items()
+    ]
 
 
 def stub(row, arrays):
@@ -297,6 +304,6 @@ setup(
             include_path=[str(STAGE.parents[1])],
             compiler_directives=KERNEL_DIRECTIVES,
         ),
-        *cythonize([front_door()], build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
+        *cythonize(front_doors(), build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastact._kernels import backend, ufuncs
+from fastact._kernels import backend, forks, tiers, ufuncs
 
 __all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config", "threads", "warmup"]
 
@@ -215,7 +215,7 @@ def get_backend() -> str:
     >>> fastact.get_backend()  # doctest: +SKIP
     'auto'
     """
-    return backend.STATE.backend
+    return tiers.get_backend()
 
 
 def set_backend(name: str) -> None:
@@ -248,7 +248,7 @@ def set_backend(name: str) -> None:
         raise ValueError(f"set_backend(): name must be one of {accepted}, got {name!r}")
     if name == "numba":
         require_numba("set_backend")
-    backend.choose(name)
+    tiers.set_backend(name)
 
 
 def require_numba(function: str) -> None:
@@ -291,7 +291,7 @@ def warmup(names: str | Iterable[str] | None = None, dtypes: Any = None) -> None
         return
     if get_backend() == "numba":
         require_numba("warmup")
-    for key in with_progress([key for key in ufuncs.compilable() if key[0] in kernels and key[1] in precisions]):
+    for key in with_progress([key for key in tiers.compilable() if key[0] in kernels and key[1] in precisions]):
         backend.compile_one(key)
 
 
@@ -372,7 +372,7 @@ def config_text() -> str:
         "threads": f"{threads_now} ({reason})",
         "backend": get_backend(),
         "Numba": numba_text(),
-        "large arrays": "Numba's threads" if ufuncs.is_gate_open() else own_threads_text(),
+        "large arrays": "Numba's threads" if tiers.uses_numba_threads() else own_threads_text(),
         "kernels": "float32 float64",
         **kernel_texts(),
     }
@@ -396,7 +396,7 @@ def numba_text() -> str:
 
 
 def own_threads_text() -> str:
-    reason = backend.STATE.threads_reason
+    reason = backend.STATE.failures.get(tiers.THREADS)
     return f"own threads ({reason})" if reason and get_backend() == "numba" else "own threads"
 
 
@@ -404,10 +404,9 @@ def kernel_texts() -> dict[str, str]:
     """Return what runs now of each kernel, and why Numba could not compile it if that is so."""
     texts = {}
     for name in ufuncs.UFUNCS:
-        running = [
-            "numba" if ufuncs.runs_numba((name, precision)) else "cython" for precision in ("float32", "float64")
-        ]
+        running = ["numba" if tiers.runs_numba((name, precision)) else "cython" for precision in ("float32", "float64")]
         failures = {reason for (failed, _), reason in backend.STATE.failures.items() if failed == name}
+        failures -= {backend.STATE.unusable}
         texts[f"  {name}"] = "  ".join([f"{running[0]:<7}", running[1], *sorted(failures)])
     return texts
 
@@ -423,3 +422,4 @@ def processor_name() -> str:
 
 INITIAL_THREADS = default_threads(os.environ, affinity())
 set_num_threads(INITIAL_THREADS.threads)
+forks.begin()

@@ -9,7 +9,7 @@ import pytest
 
 import fastact
 import processes
-from fastact._kernels import backend, ufuncs
+from fastact._kernels import backend, tiers, ufuncs
 from fastact._kernels.registry import OPERATORS, kernels
 
 ROWS = {row.name: row for row in kernels()}
@@ -80,7 +80,7 @@ def test_bits_are_those_of_cython(name, dtype):
         with np.errstate(over="ignore"):
             fitted = [np.array(parameter).astype(dtype) for parameter in parameters]
         assert_same_bits(*both(ufunc, [*operands, *fitted]))
-    assert ufuncs.runs_numba((name, np.dtype(dtype).name))
+    assert tiers.runs_numba((name, np.dtype(dtype).name))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -129,7 +129,7 @@ def test_no_floating_point_flags():
     with np.errstate(all="raise"):
         for name, ufunc in ufuncs.UFUNCS.items():
             ufunc(*[patterns(np.float32, 140_000, 7)] * ufunc.nin)
-            assert ufuncs.runs_numba((name, "float32"))
+            assert tiers.runs_numba((name, "float32"))
 
 
 # ---- The interface.
@@ -155,8 +155,8 @@ def test_warmup(kernel_cache):
     code = """
 import fastact, numpy as np
 fastact.warmup(["sigmoid", "grad_elu"], [np.float32, "float16"])
-from fastact._kernels import ufuncs
-print(sorted(key for key in ufuncs.compilable() if ufuncs.runs_numba(key)))
+from fastact._kernels import tiers, ufuncs
+print(sorted(key for key in tiers.compilable() if tiers.runs_numba(key)))
 """
     expected = [("grad_elu", "float32"), ("grad_sigmoid", "float32"), ("sigmoid", "float32")]
     assert processes.output_of(code, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=kernel_cache) == str(expected)
@@ -188,12 +188,12 @@ def test_show_config_says_what_runs(capsys):
 BECOMES_HOT = """
 import sys, time
 import numpy as np, fastact
-from fastact._kernels import ufuncs
+from fastact._kernels import tiers, ufuncs
 x = np.random.default_rng(0).normal(0, 5, 200_000).astype(np.float32)
 expected = fastact.sigmoid(x)
 assert "numba" not in sys.modules
 longest, end = 0.0, time.monotonic() + 60
-while not ufuncs.runs_numba(("sigmoid", "float32")):
+while not tiers.runs_numba(("sigmoid", "float32")):
     assert time.monotonic() < end, "never swapped"
     assert (fastact.sigmoid(x) == expected).all()
 """
@@ -281,13 +281,13 @@ LAYERS = ("workqueue", "omp", "default")
 OPEN_GATE = """
 import time
 import numpy as np, fastact
-from fastact._kernels import backend, ufuncs
+from fastact._kernels import backend, tiers, ufuncs
 x = np.random.default_rng(0).normal(0, 5, 400_000).astype(np.float32)
 fastact.set_num_threads(2)
 fastact.set_backend("cython"); expected = fastact.sigmoid(x)
 fastact.set_backend("numba"); fastact.sigmoid(x)
 end = time.monotonic() + 60
-while not ufuncs.is_gate_open() and not backend.STATE.threads_reason:
+while not tiers.uses_numba_threads() and not backend.STATE.failures.get(tiers.THREADS):
     assert time.monotonic() < end
     time.sleep(0.01)
 """
@@ -312,7 +312,7 @@ print(len(wrong))
 
 @pytest.mark.parametrize("layer", ["omp", "default"])
 def test_numba_threads_are_used(layer, kernel_cache):
-    code = f"{OPEN_GATE}\nprint(ufuncs.is_gate_open())\nassert (fastact.sigmoid(x) == expected).all()"
+    code = f"{OPEN_GATE}\nprint(tiers.uses_numba_threads())\nassert (fastact.sigmoid(x) == expected).all()"
     variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache, "NUMBA_NUM_THREADS": "2"}
     output = processes.output_of(code, **variables)
     assert output == str(layer == "omp" or IS_LINUX)
@@ -320,7 +320,7 @@ def test_numba_threads_are_used(layer, kernel_cache):
 
 def test_workqueue_is_left_to_the_host(kernel_cache):
     code = f"""{OPEN_GATE}
-print(ufuncs.is_gate_open())
+print(tiers.uses_numba_threads())
 fastact.show_config()
 """
     output = processes.output_of(code, NUMBA_THREADING_LAYER="workqueue", FASTACT_CACHE_DIR=kernel_cache)
@@ -434,7 +434,7 @@ import ctypes
 openmp = ctypes.CDLL("libgomp.so.1")
 openmp.omp_set_num_threads(7)
 {OPEN_GATE}
-print(openmp.omp_get_max_threads(), ufuncs.is_gate_open())
+print(openmp.omp_get_max_threads(), tiers.uses_numba_threads())
 """
     if not IS_LINUX:
         pytest.skip("needs libgomp")

@@ -1,6 +1,5 @@
 #include "background.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -21,7 +20,8 @@ namespace {
 
 /* A compiler needs more than the 128 KiB that musl gives a thread. */
 constexpr std::size_t STACK = std::size_t{16} << 20;
-constexpr std::chrono::seconds LONGEST_WAIT{60};
+/* For whoever waits with a lock that the compiler turns out to need. */
+constexpr std::chrono::seconds LONGEST_WAIT{20};
 
 struct Background {
     std::mutex mutex;
@@ -35,19 +35,9 @@ struct Background {
 alignas(Background) unsigned char storage[sizeof(Background)];
 Background* background = nullptr;
 std::atomic<bool> is_closed{false};
+thread_local bool is_background = false;
 
-std::atomic<Launcher> launcher{nullptr};
-std::atomic<bool> is_taken{false};
-bool is_gate_closed = false;
-int launcher_threads = 1;
-
-/* In a child Numba's threads do not exist, and its regions abort or hang. */
-void renew()
-{
-    background = new (storage) Background;
-    launcher = nullptr;
-    is_taken = false;
-}
+void renew() { background = new (storage) Background; }
 
 const bool is_ready = [] {
     renew();
@@ -65,6 +55,7 @@ void be_nice()
 
 extern "C" void* fastact_background(void*)
 {
+    is_background = true;
     be_nice();
     std::unique_lock<std::mutex> lock(background->mutex);
     while (background->is_wanted && !is_closed) {
@@ -110,6 +101,8 @@ void start_work(Work work) noexcept
 
 void wait_for_work(const int* status, int waiting) noexcept
 {
+    if (is_background)
+        return;
     std::unique_lock<std::mutex> lock(background->mutex);
     background->news.wait_for(lock, LONGEST_WAIT, [status, waiting] {
         return __atomic_load_n(status, __ATOMIC_ACQUIRE) != waiting || !background->is_running;
@@ -132,35 +125,6 @@ bool is_at_work() noexcept
 {
     std::lock_guard<std::mutex> lock(background->mutex);
     return background->is_running;
-}
-
-void set_launcher(Launcher new_launcher, int most_threads) noexcept
-{
-    launcher_threads = most_threads;
-    launcher = new_launcher;
-}
-
-bool has_launcher() noexcept { return launcher.load() != nullptr; }
-
-Entry run_in_numba(Task task, void* context, std::ptrdiff_t chunks, int threads) noexcept
-{
-    const Launcher launch = launcher.load(std::memory_order_acquire);
-    if (!launch)
-        return no_launcher;
-    if (is_taken.exchange(true, std::memory_order_acquire))
-        return refused;
-    std::ptrdiff_t next = 0;
-    launch(task, context, chunks, &next, std::min<std::ptrdiff_t>(std::min(threads, launcher_threads), chunks));
-    is_taken.store(false, std::memory_order_release);
-    return done;
-}
-
-bool close_gate() noexcept
-{
-    launcher = nullptr;
-    if (!is_gate_closed)
-        is_gate_closed = !is_taken.exchange(true);
-    return is_gate_closed;
 }
 
 }

@@ -33,6 +33,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from fastact._kernels import blocks, float32, float64, formulas
+from fastact._kernels.backend import UnusableError
 from fastact._kernels.registry import Kernel
 
 Emit = Callable[..., ir.Value]
@@ -433,16 +434,16 @@ def launch() -> tuple[int, int]:
 
     Raises
     ------
-    RuntimeError
+    UnusableError
         If the threading layer is workqueue: it aborts the process when two threads use it at a time, and of the host's
         own parallel functions we would not know.
     """
     refused = "the workqueue layer aborts the process when two threads use it at a time"
     if str(numba.config.THREADING_LAYER).lower() == "workqueue":
-        raise RuntimeError(refused)
+        raise UnusableError(refused)
     signature = types.void(ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS)
     compiled = numba.cfunc(signature, parallel=True, error_model="numpy")(run)
     keep_for_ever(compiled)
     if numba.threading_layer() == "workqueue":
-        raise RuntimeError(refused)
+        raise UnusableError(refused)
     return compiled.address, numba.config.NUMBA_NUM_THREADS

@@ -16,6 +16,10 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport PyObject
 cimport numpy as np
 
+from fastact._kernels.tiers cimport (
+    Kernel, Kernels, Tiers, add_time, create_tiers, is_timed, kernels_for, now, run_in_numba
+)
+
 from fastact._kernels import cpu, docstrings, registry
 from fastact._kernels.arguments import ARRAY, prepared
 
@@ -45,39 +49,6 @@ cdef extern from "pool.hpp" namespace "fastact" nogil:
     int pool_get_local_threads "fastact::get_local_threads"() noexcept
     int pool_get_threads "fastact::get_threads"() noexcept
 
-cdef extern from "background.hpp" namespace "fastact" nogil:
-    ctypedef void (*Work)() noexcept nogil
-    ctypedef void (*Launcher)(PoolTask, void* context, Py_ssize_t chunks, Py_ssize_t* next, Py_ssize_t threads) noexcept nogil
-    ctypedef enum Entry "fastact::Entry":
-        no_launcher "fastact::no_launcher"
-        refused "fastact::refused"
-    void start_work "fastact::start_work"(Work) noexcept
-    void wait_for_work "fastact::wait_for_work"(const int* status, int waiting) noexcept
-    void announce_work "fastact::announce_work"() noexcept
-    bint close_work "fastact::close_work"() noexcept
-    bint is_at_work "fastact::is_at_work"() noexcept
-    void set_launcher "fastact::set_launcher"(Launcher, int most_threads) noexcept
-    bint has_launcher "fastact::has_launcher"() noexcept
-    Entry run_in_numba "fastact::run_in_numba"(PoolTask, void* context, Py_ssize_t chunks, int threads) noexcept
-    bint close_gate "fastact::close_gate"() noexcept
-
-cdef extern from "tiers.h" nogil:
-    int64_t now "fastact_now"() noexcept
-    int load "fastact_load"(const int* target) noexcept
-    void store "fastact_store"(int* target, int value) noexcept
-    bint replace "fastact_replace"(int* target, int expected, int value) noexcept
-    int64_t add "fastact_add"(int64_t* target, int64_t value) noexcept
-    const void* load_pointer "fastact_load_pointer"(const void** target) noexcept
-    void store_pointer "fastact_store_pointer"(const void** target, const void* value) noexcept
-
-cdef extern from "Python.h" nogil:
-    int PyGILState_Check()
-    ctypedef struct PyThreadState:
-        pass
-    PyThreadState* PyEval_SaveThread()
-    void PyEval_RestoreThread(PyThreadState*)
-
-ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 ctypedef void (*Copy)(
     char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
 ) noexcept nogil
@@ -94,59 +65,14 @@ cdef enum:
     SERIAL_BELOW = 131072
     # As NumPy does: below, releasing the GIL costs more than others would gain.
     HOLD_GIL_UP_TO = 500
-    # Shorter blocks stay with Cython: Numba's loops take four vectors at a time, 25% faster at 4096 elements and up to
-    # 50% slower at 100.
-    NUMBA_FROM = 512
-    # A clock costs 50 ns: time is only taken of calls this long, and of no kernel that was compiled.
-    TIMED_FROM = 4096
-    # Compiling takes 0.2 s of another processor: what a kernel may cost before that is worth it.
-    HOT_AFTER_NANOSECONDS = 50_000_000
-
-# What is to be done besides computing when a kernel is called.
-cdef enum:
-    NOTHING
-    TIME
-    COMPILE_FIRST
-
-# What is known of a kernel's Numba version.
-cdef enum:
-    NOT_COMPILED
-    WANTED
-    COMPILED
-    FAILED
-    NOT_COMPILABLE
 
 
 # ---- What is known of a loop for ever: one for each ufunc and type, NumPy hands it back as `data`.
-
-# Numba's threads are started for the first large call: who has none does not wait behind the 0.7 s it takes.
-cdef enum:
-    NOT_OFFERED
-    OFFERED
-    ASKED_FOR
-
-cdef int gate = NOT_OFFERED
-
 
 cdef struct Operand:
     Py_ssize_t item_size
     Copy copy
     bint converts
-
-cdef struct Kernels:
-    Kernel scalar_kernel
-    Kernel array_kernel
-
-
-# One for each formula and type. `current` is what runs: replacing it is all there is to a change of compilers.
-cdef struct Tiers:
-    const Kernels* current
-    int extra
-    int status
-    int64_t nanoseconds
-    Kernels cython
-    Kernels numba
-
 
 cdef struct Loop:
     Tiers* tiers
@@ -162,7 +88,6 @@ cdef struct Loop:
 cdef struct Call:
     const Loop* loop
     Kernel kernel
-    bint is_scalar
     int inputs
     Py_ssize_t n
     char* args[MOST_OPERANDS]
@@ -210,19 +135,14 @@ cdef inline void begin(
     Call* call, const Loop* loop, char** args, const np.npy_intp* steps, Py_ssize_t n
 ) noexcept nogil:
     """Choose the kernel, and the operands that have to be packed for it."""
-    cdef const Kernels* kernels = &loop.tiers.cython
+    cdef const Kernels* kernels = kernels_for(loop.tiers, n)
     cdef bint is_scalar = True
     cdef bint is_parameter
     cdef int k
     for k in range(loop.arrays, loop.inputs):
         is_scalar = is_scalar and (steps[k] == 0 or n == 1)
     call.loop = loop
-    if load(&loop.tiers.extra) == COMPILE_FIRST:
-        compile_first(loop.tiers)
-    if n >= NUMBA_FROM:
-        kernels = <const Kernels*>load_pointer(<const void**>&loop.tiers.current)
-    call.kernel = kernels.scalar_kernel if is_scalar else kernels.array_kernel
-    call.is_scalar = is_scalar
+    call.kernel = kernels.scalar if is_scalar else kernels.array
     call.inputs = loop.inputs
     call.n = n
     call.is_any_packed = False
@@ -306,81 +226,26 @@ cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     compute(call, start, min(<Py_ssize_t>CHUNK, call.n - start))
 
 
-cdef void compute_chunk_elsewhere(void* context, Py_ssize_t chunk) noexcept nogil:
-    """Compute a chunk in a thread that is not ours."""
-    cdef Environment threads = enter_environment()
-    compute_chunk(context, chunk)
-    leave_environment(threads)
-
-
-cdef void compute_in_threads(Call* call, int threads) noexcept nogil:
-    """Compute in Numba's threads, or else in our own. Who finds Numba's taken computes as if there were no Numba."""
-    cdef Py_ssize_t chunks = (call.n + CHUNK - 1) // CHUNK
-    cdef const Kernels* cython = &call.loop.tiers.cython
-    cdef Entry entry = no_launcher
-    if call.loop.tiers.current != cython:
-        entry = run_in_numba(<PoolTask>compute_chunk_elsewhere, call, chunks, threads)
-    if entry == refused:
-        call.kernel = cython.scalar_kernel if call.is_scalar else cython.array_kernel
-    elif entry == no_launcher and load(&gate) == OFFERED and call.loop.tiers.current != cython:
-        if replace(&gate, OFFERED, ASKED_FOR):
-            start_work(<Work>compile_in_background)
-    if entry == refused or entry == no_launcher:
-        run_in_threads(<PoolTask>compute_chunk, call, chunks, threads)
-
-
 cdef inline void compute_all(Call* call) noexcept nogil:
     cdef int64_t start
-    if load(&call.loop.tiers.extra) != TIME or call.n < TIMED_FROM:
+    if is_timed(call.loop.tiers, call.n):
+        start = now()
         compute_now(call)
-        return
-    start = now()
-    compute_now(call)
-    if add(&(<Loop*>call.loop).tiers.nanoseconds, now() - start) >= HOT_AFTER_NANOSECONDS:
-        want((<Loop*>call.loop).tiers)
+        add_time(call.loop.tiers, now() - start)
+    else:
+        compute_now(call)
 
 
 cdef inline void compute_now(Call* call) noexcept nogil:
     cdef Py_ssize_t i
-    cdef int threads
     if call.n > 1 and must_be_sequential(call):
         for i in range(call.n):
             compute(call, i, 1)
         return
-    threads = pool_get_threads() if call.n >= SERIAL_BELOW else 1
-    if threads > 1:
-        compute_in_threads(call, threads)
+    if call.n >= SERIAL_BELOW and pool_get_threads() > 1:
+        run_chunks(compute_chunk, call, (call.n + CHUNK - 1) // CHUNK)
     else:
         compute(call, 0, call.n)
-
-
-# ---- From Cython to Numba: see backend.py, which `compile_wanted` belongs to.
-
-cdef void want(Tiers* tiers) noexcept nogil:
-    """Have a kernel compiled in the background."""
-    store(&tiers.extra, NOTHING)
-    if replace(&tiers.status, NOT_COMPILED, WANTED):
-        start_work(<Work>compile_in_background)
-
-
-cdef void compile_first(Tiers* tiers) noexcept nogil:
-    """Have a kernel compiled and wait for it. NumPy holds the GIL for short arrays: the compiler needs it."""
-    cdef PyThreadState* state = NULL
-    want(tiers)
-    if PyGILState_Check():
-        state = PyEval_SaveThread()
-    wait_for_work(&tiers.status, WANTED)
-    if state != NULL:
-        PyEval_RestoreThread(state)
-
-
-cdef void compile_in_background() noexcept nogil:
-    with gil:
-        try:
-            compile_wanted()
-        except BaseException:
-            # Nobody is there to be told: the process ends, or the kernels stay as they are.
-            pass
 
 
 cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, void* data) noexcept nogil:
@@ -392,9 +257,9 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
         return
     callers = enter_environment()
     loop = <const Loop*>data
-    if dimensions[0] == 1 and not loop.is_converting and load(&loop.tiers.extra) != COMPILE_FIRST:
+    if dimensions[0] == 1 and not loop.is_converting:
         # A single element has no strides to look at: 15 of the 290 ns of such a call.
-        loop.tiers.cython.scalar_kernel(args, 1)
+        loop.tiers.cython.scalar(args, 1)
     else:
         begin(&call, loop, args, steps, dimensions[0])
         compute_all(&call)
@@ -412,11 +277,11 @@ cdef void run_chunks(Task task, void* context, Py_ssize_t chunks) noexcept nogil
     """Call the task for every chunk, in as many threads as the caller may use. The caller has entered the environment."""
     cdef int threads = pool_get_threads() if chunks > 1 else 1
     cdef Py_ssize_t chunk
-    if threads > 1:
-        run_in_threads(<PoolTask>task, context, chunks, threads)
-    else:
+    if threads == 1:
         for chunk in range(chunks):
             task(context, chunk)
+    elif not run_in_numba(task, context, chunks, threads):
+        run_in_threads(<PoolTask>task, context, chunks, threads)
 
 
 # ---- Operators with parameters.
@@ -484,8 +349,8 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     args[inputs] = np.PyArray_BYTES(out)
     steps[inputs] = loop.kernel_item_size
     n = np.PyArray_SIZE(x)
-    if n == 1 and load(&loop.tiers.extra) != COMPILE_FIRST:
-        loop.tiers.cython.scalar_kernel(args, 1)
+    if n == 1:
+        loop.tiers.cython.scalar(args, 1)
         return out
     begin(&call, loop, args, steps, n)
     if n > 1 and must_be_sequential(&call):
@@ -549,7 +414,6 @@ BOOL = ((np.NPY_BOOL, np.NPY_FLOAT32, "float32", ""),)
 
 cdef list kept_alive = []
 cdef dict operand_names = {}
-cdef dict tiers_of = {}
 
 
 cdef void* allocate(size_t count, size_t size) except NULL:
@@ -584,25 +448,15 @@ cdef Operand operand_of(int dtype, int kernel_dtype):
     return operand
 
 
-cdef Tiers* find_tiers(str name, str kind, dict functions, str suffix) except NULL:
-    """Return the tiers of a formula for a type. Of the loops for bool and for float32 they are the same."""
-    cdef Tiers* tiers
-    key = (name, kind + suffix)
-    if key in tiers_of:
-        return <Tiers*><uintptr_t>tiers_of[key]
-    tiers = <Tiers*>allocate(1, sizeof(Tiers))
-    tiers.cython.scalar_kernel = find_kernel(functions, f"scalar_{name}{suffix}")
-    tiers.cython.array_kernel = find_kernel(functions, f"array_{name}{suffix}")
-    tiers.current = &tiers.cython
-    tiers.status = NOT_COMPILED if suffix == "" else NOT_COMPILABLE
-    tiers_of[key] = <uintptr_t>tiers
-    return tiers
-
-
 cdef Loop* create_loop(row, int input_dtype, int dtype, str kind, dict functions, str suffix) except NULL:
     cdef Loop* loop = <Loop*>allocate(1, sizeof(Loop))
     cdef int k
-    loop.tiers = find_tiers(row.name, kind, functions, suffix)
+    loop.tiers = create_tiers(
+        find_kernel(functions, f"scalar_{row.name}{suffix}"),
+        find_kernel(functions, f"array_{row.name}{suffix}"),
+        # Numba compiles one version for float32 and what is converted to it, and none for integers.
+        None if suffix else (row.name, kind),
+    )
     loop.arrays = row.arrays
     loop.inputs = row.arrays + len(row.parameters)
     loop.kernel_item_size = item_size_of(dtype)
@@ -695,8 +549,8 @@ def create_ufuncs(kernels):
 AVAILABLE = ("baseline", *(("avx2",) if has_avx2() else ()), *(("avx512",) if has_avx512() else ()))
 CHOSEN, REASON = cpu.choose(AVAILABLE, os.environ.get(cpu.VARIABLE))
 KERNELS = import_kernels(CHOSEN)
-UFUNCS = create_ufuncs(KERNELS)
 FUSED = bool(has_fused_multiply_add())
+UFUNCS = create_ufuncs(KERNELS)
 
 
 # ---- Threads, for runtime.py.
@@ -724,95 +578,3 @@ def get_local_threads():
 def get_threads():
     """Return the number of threads a large call from this thread is computed with."""
     return pool_get_threads()
-
-
-# ---- Compilers, for backend.py.
-
-compile_wanted = None
-STATUS = {NOT_COMPILED: "not compiled", WANTED: "wanted", COMPILED: "compiled", FAILED: "failed"}
-
-
-cdef Tiers* tiers_at(tuple key) except NULL:
-    return <Tiers*><uintptr_t>tiers_of[key]
-
-
-def compilable():
-    """Return (name, type) of every kernel that Numba may compile."""
-    return [key for key in tiers_of if tiers_at(key).status != NOT_COMPILABLE]
-
-
-def status_of(key):
-    """Return what is known of a kernel's Numba version: one of `STATUS`."""
-    return STATUS[load(&tiers_at(key).status)]
-
-
-def runs_numba(key):
-    """Return whether Numba's version of a kernel is what runs."""
-    return tiers_at(key).current == &tiers_at(key).numba
-
-
-def install(key, uintptr_t scalar_address, uintptr_t array_address):
-    """Take the addresses of a kernel's Numba version. It runs from the next `prefer`."""
-    cdef Tiers* tiers = tiers_at(key)
-    tiers.numba.scalar_kernel = <Kernel><void*>scalar_address
-    tiers.numba.array_kernel = <Kernel><void*>array_address
-    store(&tiers.status, COMPILED)
-
-
-def fail(key):
-    """Note that a kernel has no Numba version, and let those go on who wait for it."""
-    store(&tiers_at(key).status, FAILED)
-    store(&tiers_at(key).extra, NOTHING)
-    announce_work()
-
-
-def prefer(key, backend):
-    """Run a kernel on Numba if it is compiled and `backend` is not cython, and compile it as `backend` says."""
-    cdef Tiers* tiers = tiers_at(key)
-    cdef int status = load(&tiers.status)
-    if status == COMPILED and backend != "cython":
-        store_pointer(<const void**>&tiers.current, &tiers.numba)
-    else:
-        store_pointer(<const void**>&tiers.current, &tiers.cython)
-    if backend == "cython" or status != NOT_COMPILED:
-        store(&tiers.extra, NOTHING)
-    else:
-        store(&tiers.extra, TIME if backend == "auto" else COMPILE_FIRST)
-    announce_work()
-
-
-def forget(key):
-    """Note that a kernel's Numba version was wanted in vain, and may be wanted again."""
-    replace(&tiers_at(key).status, WANTED, NOT_COMPILED)
-
-
-def offer_gate(is_offered):
-    """Have `compile_wanted` called at the first large call that could be computed in Numba's threads, or not."""
-    global gate
-    store(&gate, OFFERED if is_offered else NOT_OFFERED)
-
-
-def is_gate_asked_for():
-    """Return whether there was such a call."""
-    return load(&gate) == ASKED_FOR
-
-
-def open_gate(uintptr_t address, int most_threads):
-    """Compute in Numba's threads from now on, by the launcher at an address; 0 for no longer."""
-    set_launcher(<Launcher><void*>address, most_threads)
-
-
-def is_gate_open():
-    """Return whether large calls are computed in Numba's threads."""
-    return has_launcher()
-
-
-def is_compiling():
-    """Return whether there is a thread that compiles."""
-    return is_at_work()
-
-
-def close():
-    """Begin no work and enter no parallel region of Numba's from now on. Return whether none is under way."""
-    cdef bint is_idle = close_work()
-    return close_gate() and is_idle

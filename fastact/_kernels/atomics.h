@@ -1,6 +1,6 @@
 /* What several threads read and write of a kernel, and the clock its time is taken with. */
-#ifndef FASTACT_TIERS_H
-#define FASTACT_TIERS_H
+#ifndef FASTACT_ATOMICS_H
+#define FASTACT_ATOMICS_H
 
 #include <stdint.h>
 #include <time.h>
@@ -12,7 +12,7 @@ static inline int64_t fastact_now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static inline int fastact_load(const int* target) { return __atomic_load_n(target, __ATOMIC_ACQUIRE); }
+static inline int fastact_load(const int* source) { return __atomic_load_n(source, __ATOMIC_ACQUIRE); }
 
 static inline void fastact_store(int* target, int value) { __atomic_store_n(target, value, __ATOMIC_RELEASE); }
 
@@ -24,13 +24,6 @@ static inline int fastact_replace(int* target, int expected, int value)
 static inline int64_t fastact_add(int64_t* target, int64_t value)
 {
     return __atomic_add_fetch(target, value, __ATOMIC_RELAXED);
-}
-
-static inline const void* fastact_load_pointer(const void** target) { return __atomic_load_n(target, __ATOMIC_ACQUIRE); }
-
-static inline void fastact_store_pointer(const void** target, const void* value)
-{
-    __atomic_store_n(target, value, __ATOMIC_RELEASE);
 }
 
 #endif
