@@ -169,6 +169,41 @@ def test_warmup_refuses_what_it_does_not_know():
         fastact.warmup("sigmoid", np.complex64)
 
 
+@pytest.mark.skipif(not IS_LINUX, reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_warmup_shows_progress_on_a_terminal(has_tqdm, kernel_cache):
+    pytest.importorskip("tqdm")
+    code = f"""
+import os, pty, sys, termios
+ours, terminal = pty.openpty()
+termios.tcsetwinsize(terminal, (24, 80))
+sys.stderr = os.fdopen(terminal, "w")
+if not {has_tqdm}: sys.modules["tqdm"] = None
+import fastact
+fastact.warmup("sigmoid", "float32")
+sys.stderr.flush()
+os.set_blocking(ours, False)
+try: print(b"fastact: compiling" in os.read(ours, 10000))
+except BlockingIOError: print(False)
+"""
+    assert processes.output_of(code, FASTACT_CACHE_DIR=kernel_cache) == str(has_tqdm)
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_formulas_of_any_number_of_arguments(count):
+    """What a formula calls may take more arguments than a kernel has operands."""
+    from fastact._kernels import numba_backend
+
+    front = numba_backend.FrontEnd(numba_backend.PRECISIONS["float32"])
+    names = [f"a{k}" for k in range(count)]
+    scope = {}
+    exec(f"def total({', '.join(names)}): return {' + '.join(names)}", scope)
+    exec(f"def formula(x): return total({', '.join(['x'] * count)})", scope)
+    front.code = lambda name: scope[name].__code__
+    front.formula("formula")
+    assert set(front.needed("formula")) == {"formula", "total"}
+
+
 def test_show_config_says_what_runs(capsys):
     fastact.set_backend("numba")
     fastact.warmup("selu", "float64")
@@ -411,9 +446,11 @@ def test_no_side_effects(kernel_cache):
     code = f"""
 import os, threading
 import numba
+try: from torch import get_num_threads as of_torch
+except ImportError: of_torch = int
 def state():
-    return (dict(os.environ), numba.get_num_threads(), {{k: v for k, v in vars(numba.config).items() if k.isupper()}},
-            threading.enumerate())
+    return (dict(os.environ), numba.get_num_threads(), of_torch(), threading.enumerate(),
+            {{k: v for k, v in vars(numba.config).items() if k.isupper()}})
 before = state()
 {OPEN_GATE}
 fastact.set_num_threads(1); fastact.sigmoid(x)

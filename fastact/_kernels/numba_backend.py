@@ -155,7 +155,7 @@ def front_end(function: FunctionType, arguments: tuple[Any, ...], symbol: str) -
     flags.noalias = True
     library = target.target_context.codegen().create_library(symbol)
     # Numba would thread jumps over two selects in a row, as gcc would: four comparisons instead of two (tanh: +10%).
-    library._optimize_functions = lambda module: None
+    library._optimize_functions = lambda _module: None
     result = compiler.compile_extra(
         target.typing_context, target.target_context, function, arguments, None, flags, {}, library=library
     )
@@ -259,6 +259,29 @@ def entry_point(symbol: str, loop: Compiled, precision: Precision, arrays: int, 
     )
 
 
+def copy_of_first(symbol: str, precision: Precision, arrays: int) -> str:
+    """Return the IR of ``void symbol(char** args, intp n)`` that copies the first operand, as gcc makes of such a loop.
+
+    The C library's copy is twice as fast in the first-level cache as a loop of LLVM's.
+    """
+    return (
+        f"declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)\n"
+        f"define void @{symbol}(ptr %args, i64 %n) nounwind {{\n"
+        f"  %x = load ptr, ptr %args\n  %slot = getelementptr ptr, ptr %args, i64 {arrays}\n"
+        f"  %y = load ptr, ptr %slot\n  %size = mul i64 %n, {precision.bits // 8}\n"
+        f"  call void @llvm.memmove.p0.p0.i64(ptr %y, ptr %x, i64 %size, i1 false)\n  ret void\n}}\n"
+    )
+
+
+def returns_first(formula: FunctionType) -> bool:
+    """Return whether a formula only passes on its first argument: any operation on these would raise."""
+    arguments = [object() for _ in range(formula.__code__.co_argcount)]
+    try:
+        return formula(*arguments) is arguments[0]
+    except (NameError, TypeError):
+        return False
+
+
 def target_machine() -> Any:
     """Return LLVM's description of this processor."""
     llvm.initialize_native_target()
@@ -316,8 +339,11 @@ def kernel_module(row: Kernel, precision_name: str, machine: Any) -> Any:
     scalars = len(row.parameters)
     shapes = {f"scalar_{row.name}": (row.arrays, scalars), f"array_{row.name}": (row.arrays + scalars, 0)}
     for symbol, shape in shapes.items():
-        loop = front.loop(row.name, *shape)
-        parts += [loop.module, entry_point(symbol, loop, precision, *shape)]
+        if returns_first(getattr(formulas, row.name)):
+            parts.append(copy_of_first(symbol, precision, sum(shape)))
+        else:
+            loop = front.loop(row.name, *shape)
+            parts += [loop.module, entry_point(symbol, loop, precision, *shape)]
     module = link(parts, tuple(shapes))
     optimize(module, machine)
     return module
