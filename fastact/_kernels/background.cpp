@@ -9,12 +9,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#if defined(__linux__)
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 namespace fastact {
 namespace {
 
@@ -45,18 +39,10 @@ const bool is_ready = [] {
     return true;
 }();
 
-/* The callers' work comes first. */
-void be_nice()
-{
-#if defined(__linux__)
-    setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 10);
-#endif
-}
-
+/* As nice as everybody else: a nicer thread, on a busy machine, made exits and forks wait 20 s for it instead of 1. */
 extern "C" void* fastact_background(void*)
 {
     is_background = true;
-    be_nice();
     std::unique_lock<std::mutex> lock(background->mutex);
     while (background->is_wanted && !is_closed) {
         background->is_wanted = false;
