@@ -14,9 +14,10 @@ SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_kernels/*.py
 INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
 
 # All tests run under the default backend, auto. What depends on who compiled the kernels runs again under each of the
-# others: these files do not, they compute nothing or choose backends themselves.
+# others. These files do not: they compute nothing, choose backends themselves, or follow from the equal bits that
+# test_numba_backend.py finds (accuracy and gradients, which take most of the time).
 SAME_FOR_ALL_BACKENDS := $(addprefix --ignore=tests/test_,\
-	builds.py cache.py docs.py house.py import.py numba_backend.py)
+	accuracy.py builds.py cache.py docs.py gradient.py house.py import.py numba_backend.py)
 # Exit status 5: ARGS selects no such test.
 UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest $(2) $(ARGS) || test $$? -eq 5
 

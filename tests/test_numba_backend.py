@@ -192,9 +192,9 @@ except BlockingIOError: print(False)
 @pytest.mark.parametrize("count", [1, 5, 8])
 def test_formulas_of_any_number_of_arguments(count):
     """What a formula calls may take more arguments than a kernel has operands."""
-    from fastact._kernels import numba_backend
+    from fastact._kernels import numba_frontend
 
-    front = numba_backend.FrontEnd(numba_backend.PRECISIONS["float32"])
+    front = numba_frontend.FrontEnd(numba_frontend.PRECISIONS["float32"])
     names = [f"a{k}" for k in range(count)]
     scope = {}
     exec(f"def total({', '.join(names)}): return {' + '.join(names)}", scope)

@@ -138,7 +138,8 @@ def compile_one(key: Key) -> None:
             return
         try:
             if key == tiers.THREADS:
-                tiers.install_threads(*compiler().launch())
+                compiler()
+                tiers.install_threads(*import_module("fastact._kernels.numba_threads").launch())
             else:
                 tiers.install(key, *addresses_of(*key))
         except (Exception, LeavingError) as error:  # noqa: BLE001 (there is a kernel that works)
