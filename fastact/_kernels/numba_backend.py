@@ -7,8 +7,8 @@ instead of 1.6 s), vectors are as wide as the processor's, and the object file i
 takes 2 ms.
 
 The kernels take 0.6 to 1.05 times as long as gcc's but for three, and these only where all arrays are in the
-first-level cache: grad_relu6 (1.2 times: LLVM joins the selects' two masks by an or and a not, gcc compares under a mask), and
-leaky_relu and its gradient (1.1 to 1.2 times: a product and a blend, where gcc multiplies under a mask).
+first-level cache: grad_relu6 (1.2 times: LLVM joins the selects' two masks by an or and a not, gcc compares under a
+mask), and leaky_relu and its gradient (1.1 to 1.2 times: a product and a blend, where gcc multiplies under a mask).
 
 This module imports Numba: only `backend.py` imports it, when there is something to compile.
 """
