@@ -226,7 +226,8 @@ def set_backend(name: str) -> None:
     name : {"auto", "numba", "cython"}
         "cython": the kernels compiled ahead of time. "auto": these, until a kernel has used 50 ms; then Numba compiles
         it for this very processor in the background, and no call waits. "numba": a kernel is compiled when it is first
-        called, and that call waits; large arrays are computed in Numba's threads, whose layer must be omp or tbb.
+        called on more than one element, and that call waits; large arrays are computed in Numba's threads, whose layer
+        must be omp or tbb.
 
     Raises
     ------
