@@ -272,9 +272,17 @@ print(times[0] - times[1])
 @pytest.mark.parametrize("name", ["auto", "numba"])
 def test_exit_in_mid_compile_is_clean(name, delay, tmp_path):
     begin = {"auto": "for _ in range(100): fastact.sigmoid(x)", "numba": "fastact.sigmoid(x)"}[name]
-    code = f"import time, numpy as np, fastact\nx = np.zeros(3_000_000, np.float32)\n{begin}\ntime.sleep({delay})"
+    code = f"""
+import atexit, time, numpy as np
+atexit.register(lambda: print(tiers.is_compiling()))
+import fastact
+from fastact._kernels import tiers
+x = np.zeros(3_000_000, np.float32)
+{begin}
+time.sleep({delay})
+"""
     ended = processes.run("-c", code, FASTACT_BACKEND=name, FASTACT_CACHE_DIR=str(tmp_path))
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "False\n", "")
 
 
 # ---- Without a usable Numba.

@@ -1,7 +1,5 @@
 from collections.abc import Callable
-from typing import TypeAlias
 
-tuple[str, str]: TypeAlias = tuple[str, str]
 THREADS: tuple[str, str]
 BACKENDS: dict[str, int]
 compile_wanted: Callable[[], None] | None
