@@ -225,21 +225,29 @@ def kernel_modules(rows):
     return modules
 
 
-def front_door():
-    """Return the extension that makes ufuncs of the kernels. It runs on every processor: no flags for a newer one."""
-    return Extension(
-        "fastact._kernels.ufuncs",
-        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
-        language="c++",
-        include_dirs=[get_include(), str(KERNELS)],
-        define_macros=[
-            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
-            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-        ],
-        extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
-        extra_link_args=["-pthread"],
-        depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
-    )
+def front_doors():
+    """Return the extensions that make ufuncs of the kernels. They run on every processor: no flags for a newer one."""
+    modules = {
+        "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
+        "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+    }
+    headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
+    return [
+        Extension(
+            f"fastact._kernels.{name}",
+            [f"fastact/_kernels/{source}" for source in sources],
+            language="c++",
+            include_dirs=[get_include(), str(KERNELS)],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
+            extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
+            extra_link_args=["-pthread"],
+            depends=[str(header) for header in headers],
+        )
+        for name, sources in modules.items()
+    ]
 
 
 def stub(row, arrays):
@@ -296,6 +304,6 @@ setup(
             include_path=[str(STAGE.parents[1])],
             compiler_directives=KERNEL_DIRECTIVES,
         ),
-        *cythonize([front_door()], build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
+        *cythonize(front_doors(), build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
     ],
 )
