@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +132,15 @@ def test_no_floating_point_flags():
         for name, ufunc in ufuncs.UFUNCS.items():
             ufunc(*[patterns(np.float32, 140_000, 7)] * ufunc.nin)
             assert tiers.runs_numba((name, "float32"))
+
+
+def test_primitives_are_those_of_cython():
+    from fastact._kernels import numba_frontend
+
+    declarations = Path(__file__).parents[1] / "fastact" / "_kernels" / "blocks.pxd"
+    names = set(re.findall(r'real (\w+) "fastact_', declarations.read_text()))
+    for precision in numba_frontend.PRECISIONS.values():
+        assert set(numba_frontend.primitives(precision)) == names
 
 
 # ---- The interface.

@@ -85,6 +85,7 @@ def primitives(precision: Precision) -> dict[str, Any]:
         "power_of_two": (1, on_bits(lambda b, x: b.shl(x, mantissa))),
         "negative_magnitude": (1, on_bits(lambda b, x: b.or_(x, sign))),
         "negative_part": (1, on_bits(lambda b, x: b.select(b.icmp_signed("<", x, zero), x, zero))),
+        "positive_part": (1, on_bits(lambda b, x: b.select(b.icmp_signed(">", x, zero), x, zero))),
         "limit_negative": (2, on_bits(lambda b, x, low: b.select(b.icmp_unsigned("<", x, low), x, low))),
         "multiply_sign": (2, on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign)))),
     }
