@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import operators
-from fastact._kernels.arguments import ARRAY, checked, compute_dtype
+from fastact._kernels.arguments import compute_dtype, prepared
 from fastact._kernels.axes import along_axis, halves
 from fastact._kernels.operators import OPERATORS, UFUNCS
 from fastact._kernels.slopes import slope_gradient
@@ -14,7 +14,8 @@ from fastact._kernels.slopes import slope_gradient
 ELEMENT_WISE = operators.gradients(__name__)
 globals().update(ELEMENT_WISE)
 
-__all__ = [*(row.name for row in OPERATORS), "glu"]
+__all__ = [row.name for row in OPERATORS]
+__all__ += ["glu"]
 
 
 def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None) -> tuple[Any, Any]:
@@ -123,7 +124,7 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     array([0.5       , 0.95257413, 0.25      , 0.09035332])
     """
     a, b = halves("grad.glu", x, axis)
-    dy = checked(dy, f"grad.glu(): dy must be {ARRAY}")
+    dy, a, b = prepared(UFUNCS["grad_glu"], (dy, a, b), (), ("dy", "x", "x"), {})
     if np.shape(dy) not in {(), a.shape}:
         raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
     dtype = compute_dtype((dy, a, b), {})

@@ -85,10 +85,6 @@ def celu(x: Array, alpha: float) -> Any:
     return np.where(x > 0, x, alpha * (np.exp(x / alpha) - 1))
 
 
-WRITTEN = (
-    (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
-    + (hardsigmoid, hardtanh, softsign, hardswish, threshold, hardshrink, softshrink, prelu, celu)
-)  # fmt: skip
-LINES: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in WRITTEN
-}
+WRITTEN: tuple[Callable[..., Any], ...] = (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
+WRITTEN += (hardsigmoid, hardtanh, softsign, hardswish, threshold, hardshrink, softshrink, prelu, celu)
+LINES: dict[str, Callable[..., Any]] = {function.__name__: function for function in WRITTEN}

@@ -8,6 +8,8 @@ from cases import assert_same_bits, cases_of, each_dtype, each_entry
 
 STEP = 1e-3
 TOLERANCE = 1e-7
+# torch rounds 1/alpha to float32 for float64 arrays as well: 3e-5 in the tail.
+TORCH_ERRORS = {("celu", (1e-3,)): 1e-4}
 
 
 def scale_of(row, parameters):
@@ -99,10 +101,13 @@ def test_torch(row, parameters):
     torch, function = torch_function(row)
     operator, gradient = cases_of(row)
     generator = np.random.default_rng(2)
-    points = np.concatenate([generator.uniform(-6, 6, 2000), np.array(row.kinks_for(parameters), np.float64), [0.0, -0.0]])
+    points = np.concatenate(
+        [generator.uniform(-6, 6, 2000), np.array(row.kinks_for(parameters), np.float64), [0.0, -0.0]]
+    )
     x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
     dy = generator.standard_normal(len(points))
-    y = function(x, *parameters)
+    y = function(x, *([torch.tensor([p], dtype=torch.float64) for p in parameters] if row.is_learned else parameters))
     y.backward(torch.tensor(dy))
-    np.testing.assert_allclose(operator.public(points, *parameters), y.detach().numpy(), rtol=1e-7, atol=1e-300)
-    np.testing.assert_allclose(gradient.public(dy, points, *parameters), x.grad.numpy(), rtol=1e-7, atol=1e-300)
+    rtol = TORCH_ERRORS.get((row.name, parameters), 1e-7)
+    np.testing.assert_allclose(operator.public(points, *parameters), y.detach().numpy(), rtol=rtol, atol=1e-300)
+    np.testing.assert_allclose(gradient.public(dy, points, *parameters), x.grad.numpy(), rtol=rtol, atol=1e-300)

@@ -181,7 +181,11 @@ def test_required_parameters(case):
         assert_same_bits(case.function(*case.inputs(3)), case.function(*case.inputs(3), *case.defaults))
 
 
-OUT_OF_RANGE = {"hardtanh": ((1.0, -1.0), (0.5, 0)), "softshrink": ((-1.0,), (-1e-45,)), "celu": ((0.0,), (0,), (-0.0,))}
+OUT_OF_RANGE = {
+    "hardtanh": ((1.0, -1.0), (0.5, 0)),
+    "softshrink": ((-1.0,), (-1e-45,)),
+    "celu": ((0.0,), (0,), (-0.0,)),
+}
 each_out_of_range = pytest.mark.parametrize(
     ("case", "parameters"),
     [(case, parameters) for case in PARAMETRIZED for parameters in OUT_OF_RANGE.get(case.row.name, ())],

@@ -25,11 +25,11 @@ def along_axis(function: str, weight: Any, x: Any, axis: int) -> Array:
     """Return a one-dimensional weight with axes of length 1 behind it, so that it is broadcast along x's axis."""
     shape = np.shape(checked(x, f"{function}(): x must be {ARRAY}"))
     index = axis_index(function, axis, len(shape))
-    weight = np.asarray(checked(weight, f"{function}(): weight must be {PARAMETER}"))
-    if weight.ndim != 1 or len(weight) not in {1, shape[index]}:
+    slopes: Array = np.asarray(checked(weight, f"{function}(): weight must be {PARAMETER}"))
+    if slopes.ndim != 1 or len(slopes) not in {1, shape[index]}:
         accepted = f"one-dimensional, of length {shape[index]} (as axis {axis} of x) or 1"
-        raise ValueError(f"{function}(): weight must be {accepted}, got the shape {weight.shape}")
-    return weight.reshape((-1,) + (1,) * (len(shape) - index - 1))
+        raise ValueError(f"{function}(): weight must be {accepted}, got the shape {slopes.shape}")
+    return slopes.reshape((-1,) + (1,) * (len(shape) - index - 1))
 
 
 def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:

@@ -115,30 +115,40 @@ def grad_sigmoid(dy, x):
     return slope_product(dy, high, low, scale, unscale)
 
 
-def sigmoid_scaled(x):
-    """Return (high, low, scale, unscale): sigmoid(x) = (high + low)*scale*unscale**2; high is not 0."""
+def sigmoid_scaled(x, x_low):
+    """Return (high, low, unscale): sigmoid(x + x_low) = (high + low)*unscale**2."""
+    # n/(1 + t), t = exp(-|x|), n = t or 1.
     negative = negative_magnitude(x)
     negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
-    shifted, w, w_low = exp_parts_low(negative, ZERO)
+    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(x_low, x))
     scale, unscale = scaled(negative, shifted)
     t, t_low = exp_of_parts(scale, w, w_low)
     d, d_low = one_plus(t, t_low, unscale)
-    y = ONE / d
-    residual = fma(-y, d_low, fma(-y, d, ONE))
-    low = fma(residual, w, residual) + w_low + w if x < ZERO else residual
-    return y, y * low, scale if x < ZERO else ONE, unscale if x < ZERO else ONE
+    n = t if x < ZERO else ONE
+    n_low = t_low if x < ZERO else ZERO
+    reciprocal = ONE / d
+    y = n * reciprocal
+    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
+    return y, reciprocal * residual, unscale if x < ZERO else ONE
 
 
 def glu(a, b):
-    high, low, scale, unscale = sigmoid_scaled(b)
-    return slope_product(a, high, low, scale, unscale)
+    high, low, unscale = sigmoid_scaled(b, ZERO)
+    factor = a * unscale
+    y = fma(factor, high, factor * low) if absolute(factor) <= LARGEST else factor * high
+    return copysign(y * unscale, a)
 
 
 def grad_glu(dy, a, b):
-    # With respect to the gate b; that with respect to a is glu(dy, b).
+    # With respect to the gate b; that with respect to a is glu(dy, b). Where dy*a may be infinite, both are scaled
+    # down, and the slope's scale, or the result at last, up. (Beyond SCALED_EXP_MIN the slope of such a product stays.)
     high, low, scale, unscale = sigmoid_slope(negative_magnitude(b))
     product = dy * a
-    return slope_product(product, high, low, scale, unscale)
+    size = absolute(product)
+    product = (dy * TINY) * (a * TINY) if size > HALF * LARGEST else product
+    up = (ONE / TINY if unscale == ONE else ONE) if size > HALF * LARGEST else ONE
+    unscale = ONE if size > HALF * LARGEST else unscale
+    return copysign(slope_product(product, high, low, scale * up, unscale) * up, product)
 
 
 def tanh(x):
@@ -182,7 +192,7 @@ def grad_relu6(dy, x):
 
 def not_lost(y, parameter):
     """Return y, or the parameter if it is NaN: a parameter that is only compared with would lose it."""
-    return y if parameter == parameter else parameter
+    return y if parameter == parameter else parameter  # noqa: PLR0124
 
 
 def hardtanh(x, min_val, max_val):
@@ -480,19 +490,9 @@ def softplus_scaled(x, beta):
 
 
 def grad_softplus(dy, x, beta):
-    # sigmoid(u) = n/(1 + t), t = exp(-|u|), n = t or 1, with u = beta*x in two parts.
+    # sigmoid(u) with u = beta*x in two parts.
     u = beta * x
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
-    negative = negative_magnitude(u)
-    negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
-    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(u_low, u))
-    scale, unscale = scaled(negative, shifted)
-    t, t_low = exp_of_parts(scale, w, w_low)
-    d, d_low = one_plus(t, t_low, unscale)
-    n = t if u < ZERO else ONE
-    n_low = t_low if u < ZERO else ZERO
-    reciprocal = ONE / d
-    y = n * reciprocal
-    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
-    return scaled_product(dy, fma(reciprocal, residual, y), unscale if u < ZERO else ONE)
+    high, low, unscale = sigmoid_scaled(u, u_low)
+    return scaled_product(dy, high + low, unscale)

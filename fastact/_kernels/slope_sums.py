@@ -2,7 +2,7 @@
 
 
 def slope_term(dy, x):
-    """Return the derivative of dy*(slope*x where x <= 0) with respect to the slope. NaN counts as x <= 0, as in torch."""
+    """Return the derivative of dy*(slope*x where x <= 0) by the slope. NaN counts as x <= 0, as in torch."""
     product = widened(dy) * widened(x)
     return widened(ZERO) if x > ZERO else product
 

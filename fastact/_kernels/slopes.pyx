@@ -148,8 +148,10 @@ def slope_gradient(dy, x, weight_shape, dtype):
     outer, channels, inner = (int(np.prod(part)) for part in (lengths[:first], lengths[first:last], lengths[last:]))
     with np.errstate(all="ignore"):
         if inner >= COLUMNS:
-            sums = row_sums(dy, x, outer * channels, inner, True).reshape(outer, channels, -1)
+            sums = row_sums(dy, x, outer * channels, inner, True)
+            sums = sums.reshape(outer, channels, sums.shape[1])
         else:
-            sums = row_sums(dy, x, outer, channels * inner, False).reshape(-1, channels, inner)
+            sums = row_sums(dy, x, outer, channels * inner, False)
+            sums = sums.reshape(len(sums), channels, inner)
         total = sums.sum(axis=2).sum(axis=0)
         return total.astype(dtype).reshape(weight_shape)
