@@ -362,6 +362,10 @@ def quotient(x, alpha):
 
 
 def celu(x, alpha):
+    return elu(x, ONE) if alpha == ONE else celu_other(x, alpha)
+
+
+def celu_other(x, alpha):
     return celu_saturating(x, alpha) if alpha >= ZERO else celu_growing(x, alpha)
 
 

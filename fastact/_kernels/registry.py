@@ -452,7 +452,7 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         parameters=(Parameter("alpha", 1.0, "the limit at -inf is -alpha", is_length=True),),
         tested_parameters=((1.0,), (0.5,), (2.0,), (-1.0,), (1e-3,), (1e3,), (1e30,), (-2.5,)),
-        ulp_float32=1.25,
+        ulp_float32=1.3,
         kinks=(0.0,),
         monotone=False,
         range=Range("alpha must not be 0", lambda alpha: alpha != 0),
