@@ -248,7 +248,7 @@ def hardswish(x):
     factor = s * SIXTH
     low = fma(s_low, SIXTH, fma(s, SIXTH_LOW, fma(s, SIXTH, -factor)))
     y = fma(x, factor, x * low)
-    y = -ZERO if x <= -THREE else y
+    y = copysign(ZERO if x <= -THREE else y, x)
     return x if x >= THREE else y
 
 
