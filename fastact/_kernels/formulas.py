@@ -145,8 +145,10 @@ def grad_glu(dy, a, b):
     high, low, scale, unscale = sigmoid_slope(negative_magnitude(b))
     product = dy * a
     size = absolute(product)
-    product = (dy * TINY) * (a * TINY) if size > HALF * LARGEST else product
-    up = (ONE / TINY if unscale == ONE else ONE) if size > HALF * LARGEST else ONE
+    small = (dy * TINY) * (a * TINY)
+    up = ONE / TINY if unscale == ONE else ONE
+    product = small if size > HALF * LARGEST else product
+    up = up if size > HALF * LARGEST else ONE
     unscale = ONE if size > HALF * LARGEST else unscale
     return copysign(slope_product(product, high, low, scale * up, unscale) * up, product)
 
