@@ -77,7 +77,9 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks",)
+LOOPS = ("blocks", "slope_sums")
+# Public functions of activations.py and grad.py that have no row in the registry.
+BY_HAND = ("glu",)
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -226,10 +228,11 @@ def kernel_modules(rows):
 
 
 def front_doors():
-    """Return the extensions that make ufuncs of the kernels. They run on every processor: no flags for a newer one."""
+    """Return the extensions between Python and the kernels. They run on every processor: no flags for a newer one."""
     modules = {
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+        "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [
@@ -254,24 +257,37 @@ def stub(row, arrays):
     """Return the type stub of one operator."""
     if not row.parameters:
         return f"{row.name}: np.ufunc"
-    parameters = "".join(f", {name}: ArrayLike = {default!r}" for name, default, _ in row.parameters)
+    parameters = "".join(
+        f", {parameter.name}: ArrayLike" + ("" if parameter.default is None else f" = {parameter.default!r}")
+        for parameter in row.parameters
+    )
     operands = ", ".join(f"{array}: ArrayLike" for array in arrays)
     return f"def {row.name}({operands}{parameters}, **options: Any) -> Any: ..."
+
+
+def operator_stubs(module, operators, arrays):
+    """Return the type stubs of a module of operators: those written there by hand, and those made from the rows."""
+    written = {node.name: node for node, _ in functions((ROOT / "fastact" / f"{module}.py").read_text())}
+    by_hand = [
+        f"def {name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}: ..." for name, node in written.items()
+    ]
+    made = [stub(row, arrays) for row in operators if row.name not in written]
+    return "ELEMENT_WISE: dict[str, Any]\n" + "\n".join([*made, *by_hand]) + "\n"
 
 
 def stubs(operators, kernels):
     """Return the type stubs of the modules whose names are made from the registry."""
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
-    names = "".join(f"    {row.name} as {row.name},\n" for row in operators)
+    names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
     runtime = "".join(f"    {name} as {name},\n" for name in runtime_names())
     public = ("activations", "grad", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
         f"from fastact.runtime import (\n{runtime})\n\n__version__: str\n{exports}",
-        "activations.pyi": imports + exports + "\n".join(stub(row, ["x"]) for row in operators) + "\n",
-        "grad.pyi": imports + exports + "\n".join(stub(row, ["dy", "x"]) for row in operators) + "\n",
+        "activations.pyi": imports + exports + operator_stubs("activations", operators, ["x"]),
+        "grad.pyi": imports + exports + operator_stubs("grad", operators, ["dy", "x"]),
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
 

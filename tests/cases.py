@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import fastact
-from fastact import grad, ufuncs
-from fastact._kernels.registry import OPERATORS, Operator, kernels
+from fastact import activations, grad, ufuncs
+from fastact._kernels.registry import GATED, OPERATORS, Operator, kernels
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -23,8 +22,14 @@ class Case(NamedTuple):
     name: str
     row: Operator
     is_gradient: bool
-    public: Callable[..., Any]
+    function: Callable[..., Any]
     ufunc: np.ufunc
+
+    def public(self, *operands: Any, **options: Any) -> Any:
+        """Call the function. Parameters that have no default are, where none is given, the first that are tested."""
+        names = {parameter.name for parameter in self.row.parameters}
+        is_complete = len(operands) != self.arrays or names & options.keys()
+        return self.function(*operands, *(() if is_complete else self.row.required), **options)
 
     @property
     def arrays(self) -> int:
@@ -37,7 +42,8 @@ class Case(NamedTuple):
 
     @property
     def defaults(self) -> tuple[float, ...]:
-        return tuple(parameter.default for parameter in self.row.parameters)
+        """The parameters of a call that gives none."""
+        return self.row.tested_parameters[0]
 
     @property
     def keeps_integers(self) -> bool:
@@ -68,13 +74,13 @@ class Case(NamedTuple):
 
 def cases_of(row: Operator) -> tuple[Case, Case]:
     return (
-        Case(row.name, row, False, getattr(fastact, row.name), getattr(ufuncs, row.name)),
-        Case(f"grad.{row.name}", row, True, getattr(grad, row.name), getattr(ufuncs, f"grad_{row.name}")),
+        Case(row.name, row, False, activations.ELEMENT_WISE[row.name], getattr(ufuncs, row.name)),
+        Case(f"grad.{row.name}", row, True, grad.ELEMENT_WISE[row.name], getattr(ufuncs, f"grad_{row.name}")),
     )
 
 
 CASES = tuple(case for row in OPERATORS for case in cases_of(row))
-assert len(CASES) == len(kernels()) > 0, "the registry and the ufuncs differ"
+assert len(CASES) + len(GATED) == len(kernels()) > 0, "the registry and the ufuncs differ"
 
 each_row = pytest.mark.parametrize("row", OPERATORS, ids=[row.name for row in OPERATORS])
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -40,8 +40,8 @@ from cases import ENTRIES
 from fastact._kernels.ufuncs import CHOSEN
 
 def broken(row, parameters):
-    narrow = sampling.sample(np.float32, parameters, row.kinks, 2**17, 2**17)
-    wide = sampling.sample(np.float64, parameters, row.kinks, 300, 300)[::7]
+    narrow = sampling.sample(np.float32, parameters, row.kinks_for(parameters), 2**17, 2**17)
+    wide = sampling.sample(np.float64, parameters, row.kinks_for(parameters), 300, 300)[::7]
     wide = wide[np.isfinite(wide)]
     errors = {
         "float32": (accuracy.in_blocks(accuracy.forward_float32, row, parameters, narrow), row.ulp_float32),

@@ -18,15 +18,16 @@ def columns_of(case):
 
 @each_parametrized
 def test_signature(case):
-    parameters = list(inspect.signature(case.public).parameters.values())
+    parameters = list(inspect.signature(case.function).parameters.values())
     names = [*case.array_names, *(parameter.name for parameter in case.row.parameters), "options"]
     assert [parameter.name for parameter in parameters] == names
     given = [parameter.default for parameter in parameters[case.arrays : -1]]
-    assert given == list(case.defaults)
+    known = [parameter.default for parameter in case.row.parameters]
+    assert given == [inspect.Parameter.empty if default is None else default for default in known]
     assert all(parameter.default is inspect.Parameter.empty for parameter in parameters[: case.arrays])
     assert parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
-    assert case.public.__module__ == ("fastact.grad" if case.is_gradient else "fastact.activations")
-    assert case.public.__name__ == case.public.__qualname__ == case.row.name
+    assert case.function.__module__ == ("fastact.grad" if case.is_gradient else "fastact.activations")
+    assert case.function.__name__ == case.function.__qualname__ == case.row.name
 
 
 @each_dtype
@@ -166,3 +167,50 @@ def test_unknown_parameter(case):
         case.public(*case.inputs(3), no_parameter=1.0)
     with pytest.raises(TypeError):
         case.public(*case.inputs(3), *case.defaults, **{case.row.parameters[0].name: 1.0})
+
+
+# ---- Parameters that have to be given, and ranges.
+
+
+@each_parametrized
+def test_required_parameters(case):
+    if case.row.required:
+        with pytest.raises(TypeError, match=f"missing .*{case.row.parameters[0].name}"):
+            case.function(*case.inputs(3))
+    else:
+        assert_same_bits(case.function(*case.inputs(3)), case.function(*case.inputs(3), *case.defaults))
+
+
+OUT_OF_RANGE = {
+    "hardtanh": ((1.0, -1.0), (0.5, 0)),
+    "softshrink": ((-1.0,), (-1e-45,)),
+    "celu": ((0.0,), (0,), (-0.0,)),
+}
+each_out_of_range = pytest.mark.parametrize(
+    ("case", "parameters"),
+    [(case, parameters) for case in PARAMETRIZED for parameters in OUT_OF_RANGE.get(case.row.name, ())],
+    ids=lambda value: getattr(value, "name", None) or str(value),
+)
+
+
+def test_ranges_are_known():
+    assert {case.row.name for case in PARAMETRIZED if case.row.range is not None} == set(OUT_OF_RANGE)
+
+
+@each_out_of_range
+def test_out_of_range(case, parameters):
+    """As torch; arrays of parameters are not checked, and NaN is no number that could be out of range."""
+    demand = case.row.range.demand
+    out = np.full(3, 99, np.float32)
+    for given in (parameters, tuple(np.float64(p) for p in parameters), tuple(np.float32(p) for p in parameters)):
+        with pytest.raises(ValueError, match=rf"^{case.name}\(\): {demand}, got .*{case.row.parameters[0].name}="):
+            case.public(*case.inputs(3), *given, out=out)
+    assert np.all(out == 99)
+    columns = [np.full(3, parameter, np.float32) for parameter in parameters]
+    assert case.public(*case.inputs(3), *columns, out=out) is out
+
+
+@each_parametrized
+def test_nan_parameters_are_in_range(case):
+    count = len(case.row.parameters)
+    assert np.isnan(case.public(*case.same_inputs(np.float32(-1)), *[np.nan] * count))

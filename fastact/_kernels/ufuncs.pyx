@@ -486,7 +486,7 @@ cdef object create_ufunc(row, str doc, dict kernels):
         types[i * (inputs + 1) + inputs] = dtype
     kept_alive.append((name_text, doc_text))
     ufunc = np.PyUFunc_FromFuncAndData(functions, data, types, count, inputs, 1, np.PyUFunc_None, name_text, doc_text, 0)
-    operand_names[row.name] = (("dy", "x") if row.arrays == 2 else ("x",)) + row.parameters
+    operand_names[row.name] = row.operands + row.parameters
     return refuse_other_types(ufunc, inputs)
 
 
