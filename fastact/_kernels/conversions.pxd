@@ -1,6 +1,6 @@
 # C types for conversions.py. setup.py puts it into the .pxd of every kernel module for binary32.
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t
 
 cdef extern from "conversions.h":
     void widen_float16 "fastact_float32_of_float16"(float*, const uint16_t*, Py_ssize_t) noexcept nogil
@@ -11,6 +11,10 @@ cdef extern from "conversions.h":
 cdef inline uint16_t* bits_operand(char** args, Py_ssize_t k) noexcept nogil:
     return <uint16_t*>args[k]
 
+cdef inline uint8_t* bool_operand(char** args, Py_ssize_t k) noexcept nogil:
+    return <uint8_t*>args[k]
+
+cdef void float32_of_bool(char** args, Py_ssize_t n) noexcept nogil
 cdef void float32_of_float16(char** args, Py_ssize_t n) noexcept nogil
 cdef void float16_of_float32(char** args, Py_ssize_t n) noexcept nogil
 cdef void float32_of_bfloat16(char** args, Py_ssize_t n) noexcept nogil

@@ -1,8 +1,15 @@
-"""Kernels that convert contiguous memory between binary32 and the 16-bit floats: args[0] to args[1].
+"""Kernels that convert contiguous memory to binary32 and back: args[0] to args[1].
 
-They run inside other kernels' loops, on blocks that stay in the first-level cache: a 16-bit type is converted,
-computed in binary32 and rounded once. The conversions themselves are in ``conversions.h``.
+They run around other kernels, on blocks that stay in the first-level cache: a 16-bit type is converted, computed in
+binary32 and rounded once. The conversions of the 16-bit floats are in ``conversions.h``.
 """
+
+
+def float32_of_bool(args, n):
+    x = bool_operand(args, 0)
+    y = operand(args, 1)
+    for i in range(n):
+        y[i] = x[i] != 0
 
 
 def float32_of_float16(args, n):
