@@ -197,22 +197,22 @@ def test_type_with_arrays_of_parameters(case):
             parameters = [np.ones(5, right)] * len(case.defaults)
             for call in (case.public, case.ufunc):
                 assert call(*case.same_inputs(np.ones(5, left)), *parameters).dtype.name == expected
-    for dtype in FLOAT_OF:
+    for dtype, expected in FLOAT_OF.items():
         for call in (case.public, case.ufunc):
             result = call(*case.same_inputs(np.ones(5, dtype)), *[np.ones(5, dtype)] * len(case.defaults))
-            assert result.dtype.name == FLOAT_OF[dtype]
+            assert result.dtype.name == expected
 
 
 @each_case
 def test_python_numbers_have_no_type(case):
-    for dtype in FLOAT_OF:
+    for dtype, expected in FLOAT_OF.items():
         for number in (2, 0.5, True):
             if case.row.parameters:
                 result = case.public(*case.same_inputs(np.ones(3, dtype)), *[number] * len(case.defaults))
-                assert result.dtype.name == FLOAT_OF[dtype], (dtype, number)
+                assert result.dtype.name == expected, (dtype, number)
             if case.arrays == 2 and number is not True:
-                assert case.public(number, np.ones(3, dtype)).dtype.name == FLOAT_OF[dtype]
-                assert case.public(np.ones(3, dtype), number).dtype.name == FLOAT_OF[dtype]
+                assert case.public(number, np.ones(3, dtype)).dtype.name == expected
+                assert case.public(np.ones(3, dtype), number).dtype.name == expected
 
 
 @each_half

@@ -20,8 +20,9 @@ def unit(exact: np.ndarray, dtype: str = "float32") -> np.ndarray:
 def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = True) -> np.ndarray:
     """Return the errors of results against binary64 ones.
 
-    Too large a result counts as the power of two above the largest number: infinity is right where the exact value rounds to it. An error is infinite
-    where NaN stands for a number, a number for NaN or infinity, or where the sign is wrong, a zero's included.
+    Too large a result counts as the power of two above the largest number: infinity is right where the exact value
+    rounds to it. An error is infinite where NaN stands for a number, a number for NaN or infinity, or where the sign is
+    wrong, a zero's included.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def prepared(
         for operand, name, what in zip(arrays + parameters, names, accepted, strict=True)
     ]
     types = [dtype_of(operand).type for operand in operands if not is_number(operand)]
-    computed = requested_type(options) or compute_type(types or [type(number) for number in arrays])
+    computed = requested_type(options) or compute_type(types or [number_type(number) for number in arrays])
     # A number takes its type from the arrays beside it. Where there are none, and in a table's hands, it needs its own.
     needs_type = not types or any(is_table(operand) for operand in operands)
     held = np.float32 if computed.__name__ in HALVES and not needs_type else computed
@@ -53,6 +53,11 @@ def prepared(
 def is_number(operand: Any) -> bool:
     """Return whether an operand is a Python number, which has no precision of its own."""
     return isinstance(operand, (float, int)) and not isinstance(operand, np.generic)
+
+
+def number_type(number: float) -> ScalarType:
+    """Return the type a Python number stands for where there is no array, also one of a subclass."""
+    return next(scalar for scalar in (bool, int, float) if isinstance(number, scalar))
 
 
 def checked(operand: Any, demand: str) -> Any:

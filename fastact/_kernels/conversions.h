@@ -46,7 +46,7 @@ static inline float fastact_widened_float16(uint16_t x)
 
 static inline uint16_t fastact_float16_rounded(float x)
 {
-    const uint32_t infinity = 255u << 23, exponent_shift = (127u - 15u) << 23, smallest_normal = (127u - 14u) << 23;
+    const uint32_t exponent_shift = (127u - 15u) << 23, smallest_normal = (127u - 14u) << 23;
     const uint32_t overflow = (127u + 16u) << 23;
     uint32_t bits = fastact_bits_of_float(x);
     uint32_t magnitude = bits & 0x7FFFFFFFu;
@@ -56,7 +56,7 @@ static inline uint16_t fastact_float16_rounded(float x)
     uint32_t subnormal = fastact_bits_of_float(fastact_float_of_bits(magnitude) + 0.5f) - (126u << 23);
     uint32_t rounded = magnitude < smallest_normal ? subnormal : normal;
     rounded = magnitude >= overflow ? 0x7C00u : rounded;
-    rounded = magnitude > infinity ? 0x7E00u : rounded;
+    rounded = x != x ? 0x7E00u : rounded;
     return (uint16_t)(rounded | (bits >> 16 & 0x8000u));
 }
 
@@ -68,7 +68,7 @@ static inline uint16_t fastact_bfloat16_rounded(float x)
 {
     uint32_t bits = fastact_bits_of_float(x);
     uint32_t rounded = bits + 0x7FFFu + ((bits >> 16) & 1u);
-    rounded = (bits & 0x7FFFFFFFu) > (255u << 23) ? bits | 0x00400000u : rounded;
+    rounded = x != x ? bits | 0x00400000u : rounded;
     return (uint16_t)(rounded >> 16);
 }
 

@@ -7,7 +7,8 @@ Returns
 -------
 y : ndarray or scalar
     {what} Of the operands' common shape and type.
-    Integers and bool are computed in float32 if they have at most 16 bits, else in float64{exception}."""
+    float16 and bfloat16 are computed in float32 and rounded once; integers and bool in float32 if they have
+    at most 16 bits, else in float64{exception}."""
 
 WIDTH = 100
 EXCEPTION = "; integers keep their type"
@@ -16,7 +17,8 @@ RAISES = """\
 Raises
 ------
 TypeError
-    If an operand is not a real number or an array of bool, integers, float16, float32 or float64."""
+    If an operand is not a real number or an array of bool, integers, float16, bfloat16 (of ml_dtypes),
+    float32 or float64."""
 
 FLAGS = (
     "Never warns and leaves the floating-point flags as they are. Large arrays are computed by several threads: see "
@@ -50,7 +52,7 @@ def operands(row: Operator, is_gradient: bool) -> str:
         entries.insert(0, f"dy : array_like\n    The gradient with respect to the output of `fastact.{row.name}`.")
     entries += [
         f"{name} : float or array_like, default {default}\n    {meaning[0].upper()}{meaning[1:]}. "
-        "Arrays are broadcast with `x`; a Python number takes the precision of `x`."
+        "Arrays are broadcast with `x`; a Python number takes the precision `x` is computed in."
         for name, default, meaning in row.parameters
     ]
     return "\n".join(entries)

@@ -1,9 +1,8 @@
 """Which type a call is computed in: NumPy's promotion with two differences.
 
-Integers and bool are computed in a float that holds all of their values, never in a 16-bit one. And a Python number
-has no type of its own beside any array, where NumPy's own rule knows only floats (an int8 array with a Python float is
-float64 to it, as is a bfloat16 one). A parameter that is a Python number keeps binary32's digits beside 16-bit floats:
-they are computed in binary32.
+Integers and bool are computed in a float that holds all of their values, never in a 16-bit one. And a Python number has
+no type of its own beside any array: NumPy makes float64 of an int8 or a bfloat16 array with a Python float. Beside
+16-bit floats, which are computed in float32, a parameter that is a Python number has float32's digits.
 
 Types are scalar types, as `numpy.dtype.type` has them: ``numpy.float32``, and ``float`` or ``int`` of a Python number.
 """
@@ -15,14 +14,9 @@ import numpy as np
 
 ScalarType = type[Any]
 
-ACCEPTED = "bool, integers, float16, bfloat16, float32 or float64"
-ARRAY = f"an array (or number) of {ACCEPTED}"
+ARRAY = "an array (or number) of bool, integers, float16, bfloat16, float32 or float64"
+PYTHON_NUMBERS = (float, int)
 HALVES = ("float16", "bfloat16")
-
-
-def kind_of(scalar: ScalarType) -> str:
-    """Return NumPy's letter for the kind of a type, f for bfloat16 as well."""
-    return "f" if is_bfloat16(scalar) else np.dtype(scalar).kind
 
 
 def is_bfloat16(scalar: ScalarType) -> bool:
@@ -30,30 +24,24 @@ def is_bfloat16(scalar: ScalarType) -> bool:
     return scalar.__name__ == "bfloat16" and scalar.__module__ == "ml_dtypes"
 
 
-def is_python_number(scalar: ScalarType) -> bool:
-    return scalar is float or scalar is int
-
-
 def float_of(scalar: ScalarType) -> ScalarType | None:
     """Return the floating-point type that values of a type are computed in by themselves; None if they are not."""
-    if is_python_number(scalar):
+    if scalar in PYTHON_NUMBERS:
         return np.float64
-    if kind_of(scalar) in "biu":
+    if np.dtype(scalar).kind in "biu":
         return np.float32 if np.dtype(scalar).itemsize <= 2 else np.float64
-    return scalar if is_bfloat16(scalar) or scalar in (np.float16, np.float32, np.float64) else None
+    return scalar if scalar in (np.float16, np.float32, np.float64) or is_bfloat16(scalar) else None
 
 
 def compute_type(operands: Sequence[ScalarType], keeps_integers: bool = False) -> ScalarType:
-    """Return the type that operands of these types are computed in. All of them are accepted ones."""
-    strong = [scalar for scalar in operands if not is_python_number(scalar)]
-    if not strong:
-        strong = [np.float64 if float in operands else np.int64]
-    if keeps_integers and all(kind_of(scalar) in "iu" for scalar in strong):
-        # NumPy has two types of the same size: the one of that name is meant.
-        return np.dtype(np.result_type(*strong).str).type
-    floats = {float_of(scalar) for scalar in strong}
+    """Return the type that operands of these types, all of them accepted ones, are computed in."""
+    types = {scalar for scalar in operands if scalar not in PYTHON_NUMBERS} or {float if float in operands else int}
+    if keeps_integers and all(np.dtype(scalar).kind in "iu" for scalar in types):
+        # By its size: NumPy has several types of one, and there is a loop for the one that the size names.
+        return np.dtype(np.result_type(*types).str).type
+    floats = {found for found in map(float_of, types) if found is not None}
     if len(floats) == 1:
-        return floats.pop() or np.float64
+        return floats.pop()
     return np.float64 if np.float64 in floats else np.float32
 
 
@@ -89,7 +77,7 @@ def loop_of(
         if float_of(scalar) is None:
             raise TypeError(f"{function}(): {name} must be {ARRAY}, got dtype {np.dtype(scalar).name}")
     computed = output or compute_type(given, keeps_integers)
-    if float_of(computed) != computed and not (keeps_integers and kind_of(computed) in "iu"):
+    if float_of(computed) != computed and not (keeps_integers and np.dtype(computed).kind in "iu"):
         accepted = "float16, bfloat16, float32 or float64" + (", or integers" if keeps_integers else "")
         raise TypeError(f"{function}(): dtype must be {accepted}, got {np.dtype(computed).name}")
     parameters = given[arrays:]
