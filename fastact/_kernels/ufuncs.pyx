@@ -7,6 +7,7 @@ parameters on plain arrays go round NumPy's machinery altogether (`evaluate`).
 """
 
 import os
+from _thread import allocate_lock
 from typing import NamedTuple
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uintptr_t
@@ -338,7 +339,12 @@ def evaluate(np.ufunc ufunc, tuple arrays, tuple parameters, tuple names, dict o
         operands = prepared(ufunc, arrays, parameters, names, options) if result is None else ()
     finally:
         leave_environment(callers)
-    return ufunc(*operands, **options) if result is None else result
+    if result is not None:
+        return result
+    if options.get("dtype") is not None:
+        # NumPy 2.0 cannot be given a loop while it looks for exactly that one.
+        add_if_bfloat16(ufunc, np.dtype(options["dtype"]))
+    return ufunc(*operands, **options)
 
 
 cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict options):
@@ -478,6 +484,7 @@ cdef int bfloat16_number = -1
 cdef list kept_alive = []
 cdef dict known_rows = {}
 cdef set with_bfloat16 = set()
+cdef object adding = allocate_lock()
 
 
 cdef void* allocate(size_t count, size_t size) except NULL:
@@ -603,7 +610,7 @@ cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObje
     types = promotion.loop_of(
         row.name.replace("grad_", "grad.", 1), names, row.arrays, row.keeps_integers, operands, output
     )
-    is_new = promotion.is_bfloat16(types[inputs]) and add_bfloat16(<object>ufunc, row, np.dtype(types[inputs]))
+    is_new = add_if_bfloat16(<object>ufunc, np.dtype(types[inputs]))
     for k, scalar in enumerate(types):
         dtype = <object>signature[k] if signature[k] != NULL else type(np.dtype(scalar))
         Py_INCREF(dtype)
@@ -615,13 +622,22 @@ cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObje
     return 0
 
 
-cdef bint add_bfloat16(np.ufunc ufunc, row, np.dtype bfloat16) except -1:
-    """Give a ufunc its loops for a type that did not exist when it was made; return False if it has them."""
+cdef bint add_if_bfloat16(np.ufunc ufunc, object dtype) except -1:
+    """Give a ufunc its loops for bfloat16, which was no type when it was made; return whether they are new."""
+    if not promotion.is_bfloat16(dtype.type):
+        return False
+    with adding:
+        if ufunc in with_bfloat16:
+            return False
+        add_bfloat16(ufunc, known_rows[ufunc.__name__], dtype)
+        with_bfloat16.add(ufunc)
+    return True
+
+
+cdef int add_bfloat16(np.ufunc ufunc, row, object bfloat16) except -1:
     global bfloat16_number
     cdef int numbers[MOST_OPERANDS]
     cdef int i, k
-    if row.name in with_bfloat16:
-        return False
     bfloat16_number = bfloat16.num
     for i, types in enumerate(distinct(row, BFLOAT16)):
         for k, dtype in enumerate(dtypes_of(row, types)):
@@ -631,8 +647,7 @@ cdef bint add_bfloat16(np.ufunc ufunc, row, np.dtype bfloat16) except -1:
         )
     if row.parameters:
         add_mixed_promoter(ufunc, row, bfloat16)
-    with_bfloat16.add(row.name)
-    return True
+    return 0
 
 
 def import_kernels(instruction_set):
