@@ -78,6 +78,8 @@ FRONT_DOOR_DIRECTIVES = {
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
 LOOPS = ("blocks", "slope_sums")
+# Those that only the kernels for binary32 have.
+LOOPS_OF_FLOAT32 = ("conversions",)
 # Public functions of activations.py and grad.py that have no row in the registry.
 BY_HAND = ("glu",)
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -165,14 +167,14 @@ def stage_real(name, precision, rows):
     """Stage all kernels for one floating-point type."""
     known = constants(precision)
     formulas = functions((KERNELS / f"{precision}.py").read_text()) + functions((KERNELS / "formulas.py").read_text())
-    loops = [loop for file in LOOPS for loop in functions((KERNELS / f"{file}.py").read_text())]
-    c_type = {"float32": "float", "float64": "double"}[precision]
+    c_type, files = {"float32": ("float", LOOPS + LOOPS_OF_FLOAT32), "float64": ("double", LOOPS)}[precision]
+    loops = [loop for file in files for loop in functions((KERNELS / f"{file}.py").read_text())]
 
     defines = [f"#define {constant} ((real){value!r})" for constant, value in known.items()]
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
-        *((KERNELS / f"{file}.pxd").read_text() for file in LOOPS),
+        *((KERNELS / f"{file}.pxd").read_text() for file in files),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
     ]
@@ -209,7 +211,7 @@ def kernel_module(name, source, flags, **options):
         [str(source.relative_to(ROOT))],
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
-        depends=[str(KERNELS / "primitives.h"), str(STAGE / f"{name}.h")],
+        depends=[*(str(KERNELS / header) for header in ("primitives.h", "conversions.h")), str(STAGE / f"{name}.h")],
         **options,
     )
 

@@ -40,8 +40,8 @@ def prelu(x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, **options
     Raises
     ------
     TypeError
-        If an operand is not a real number or an array of bool, integers, float16, float32 or float64, or if `axis`
-        is not an integer.
+        If an operand is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
+        if `axis` is not an integer.
     ValueError
         If `axis` is given and `weight` is not one-dimensional, of the length of that axis or of length 1.
     numpy.exceptions.AxisError
@@ -94,7 +94,7 @@ def glu(x: ArrayLike, axis: int = -1, *, out: np.ndarray[Any, Any] | None = None
     Raises
     ------
     TypeError
-        If `x` is not an array of bool, integers, float16, float32 or float64, or if `axis` is not an integer.
+        If `x` is not an array of bool, integers, float16, bfloat16, float32 or float64, or if `axis` is not an integer.
     ValueError
         If the length of `x` along `axis` is odd, or `out` has another shape.
     numpy.exceptions.AxisError

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import operators
-from fastact._kernels.arguments import compute_dtype, prepared
+from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
 from fastact._kernels.operators import OPERATORS, UFUNCS
+from fastact._kernels.promotion import compute_type
 from fastact._kernels.slopes import slope_gradient
 
 ELEMENT_WISE = operators.gradients(__name__)
@@ -43,8 +44,8 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     Raises
     ------
     TypeError
-        If an operand is not a real number or an array of bool, integers, float16, float32 or float64, or if `axis`
-        is not an integer.
+        If an operand is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
+        if `axis` is not an integer.
     ValueError
         If `axis` is given and `weight` is not one-dimensional, of the length of that axis or of length 1.
     numpy.exceptions.AxisError
@@ -102,7 +103,8 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     Raises
     ------
     TypeError
-        If an operand is not an array of bool, integers, float16, float32 or float64, or if `axis` is not an integer.
+        If an operand is not an array of bool, integers, float16, bfloat16, float32 or float64, or if `axis` is not an
+        integer.
     ValueError
         If the length of `x` along `axis` is odd, or `dy` is neither a number nor of the shape of the output.
     numpy.exceptions.AxisError
@@ -127,7 +129,7 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     dy, a, b = prepared(UFUNCS["grad_glu"], (dy, a, b), (), ("dy", "x", "x"), {})
     if np.shape(dy) not in {(), a.shape}:
         raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
-    dtype = compute_dtype((dy, a, b), {})
+    dtype = compute_type([dtype_of(operand).type for operand in (dy, a, b) if not is_number(operand)])
     dx = np.empty(np.shape(x), dtype)
     da, db = halves("grad.glu", dx, axis)
     UFUNCS["glu"](dy, b, out=da, dtype=dtype)

@@ -7,6 +7,7 @@ is stated by itself.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from fastact import activations, grad, ufuncs
 from fastact._kernels.registry import GATED, OPERATORS, Operator, kernels
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 class Case(NamedTuple):
@@ -64,11 +66,12 @@ class Case(NamedTuple):
     def raw(self, *arrays: Any, **options: Any) -> Any:
         """Call the ufunc with the default parameters in the precision of the arrays."""
         dtype = np.result_type(*arrays)
-        return self.with_parameters(dtype if dtype.kind == "f" else np.float64)(*arrays, **options)
+        return self.with_parameters(dtype if dtype in FLOATS + HALVES else np.float64)(*arrays, **options)
 
     def with_parameters(self, dtype: Any) -> Callable[..., Any]:
-        """Return a call of the ufunc whose parameters are rounded to a type beforehand."""
-        parameters = self.parameters_as(dtype)
+        """Return a call of the ufunc whose parameters are rounded to the type that a type is computed in beforehand."""
+        single = (float(parameter) for parameter in self.parameters_as(np.float32))
+        parameters = tuple(single) if dtype in HALVES else self.parameters_as(dtype)
         return lambda *arrays, **options: self.ufunc(*arrays, *parameters, **options)
 
 
@@ -85,6 +88,8 @@ assert len(CASES) + len(GATED) == len(kernels()) > 0, "the registry and the ufun
 each_row = pytest.mark.parametrize("row", OPERATORS, ids=[row.name for row in OPERATORS])
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 each_dtype = pytest.mark.parametrize("dtype", FLOATS, ids=[dtype.name for dtype in FLOATS])
+each_half = pytest.mark.parametrize("dtype", HALVES, ids=[dtype.name for dtype in HALVES])
+each_float = pytest.mark.parametrize("dtype", FLOATS + HALVES, ids=[dtype.name for dtype in FLOATS + HALVES])
 
 ENTRIES = [(row, parameters) for row in OPERATORS for parameters in row.tested_parameters]
 each_entry = pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def assert_same_bits(actual: Any, expected: Any) -> None:
 
 def canonical(array: np.ndarray) -> bytes:
     """Return the bytes in C order, every NaN the same one."""
-    if array.dtype.kind != "f":
+    native = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if native.dtype not in FLOATS + HALVES:
         return array.tobytes()
-    native = array.astype(array.dtype.newbyteorder("="))
     return np.where(np.isnan(native), native.dtype.type(np.nan), native).tobytes()

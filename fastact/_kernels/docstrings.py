@@ -7,7 +7,8 @@ Returns
 -------
 y : ndarray or scalar
     {what} Of the operands' common shape and type.
-    Integers and bool are computed in float32 if they have at most 16 bits, else in float64{exception}."""
+    float16 and bfloat16 are computed in float32 and rounded once; integers and bool in float32 if they have
+    at most 16 bits, else in float64{exception}."""
 
 WIDTH = 100
 EXCEPTION = "; integers keep their type"
@@ -16,8 +17,8 @@ RAISES = """\
 Raises
 ------
 TypeError
-    If an operand is not a real number or an array of bool, integers, float16, float32 or float64."""
-
+    If an operand is not a real number or an array of bool, integers, float16, bfloat16 (of ml_dtypes),
+    float32 or float64."""
 
 FLAGS = (
     "Never warns and leaves the floating-point flags as they are. Large arrays are computed by several threads: see "
@@ -58,7 +59,7 @@ def parameter_entry(parameter: Parameter) -> str:
     meaning = f"{parameter.meaning[0].upper()}{parameter.meaning[1:]}"
     return (
         f"{parameter.name} : float or array_like{default}\n    {meaning}. "
-        "Arrays are broadcast with `x`; a Python number takes the precision of `x`."
+        "Arrays are broadcast with `x`; a Python number takes the precision `x` is computed in."
     )
 
 

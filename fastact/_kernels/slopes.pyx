@@ -125,7 +125,7 @@ def slope_gradient(dy, x, weight_shape, dtype):
     weight_shape : tuple of int
         The shape of the slopes.
     dtype : dtype
-        float32 or float64: in which dy and x are read, and the result is returned.
+        Of the result. dy and x are read in it, a 16-bit type in float32.
 
     Returns
     -------
@@ -143,7 +143,8 @@ def slope_gradient(dy, x, weight_shape, dtype):
         order = (*kept, *(axis for axis in order if axis not in kept))
         first, last = 0, len(kept)
     with np.errstate(all="ignore"):
-        dy, x = (np.ascontiguousarray(np.broadcast_to(a, shape).transpose(order), dtype) for a in (dy, x))
+        read_as = np.float32 if dtype.itemsize == 2 else dtype
+        dy, x = (np.ascontiguousarray(np.broadcast_to(a, shape).transpose(order), read_as) for a in (dy, x))
     lengths = [shape[axis] for axis in order]
     outer, channels, inner = (int(np.prod(part)) for part in (lengths[:first], lengths[first:last], lengths[last:]))
     with np.errstate(all="ignore"):
