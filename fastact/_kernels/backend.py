@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType, ModuleType
 
-from fastact._kernels import cache, registry, tiers, ufuncs
+from fastact._kernels import registry, tiers, ufuncs
 
 VARIABLE = "FASTACT_BACKEND"
 BACKENDS = ("auto", "numba", "cython")
@@ -149,6 +149,9 @@ def compile_one(key: Key) -> None:
 
 def addresses_of(name: str, precision: str) -> tuple[int, int]:
     """Return the addresses of a kernel's Numba version, from the cache or from the compiler."""
+    # Of what it imports, nothing is needed before.
+    from fastact._kernels import cache
+
     numba = compiler()
     row = ROWS[name]
     directory, kept_as, key_of_code = cache.directory(os.environ), f"{precision}-{name}", cache.key(*numba.facts(row))
