@@ -53,7 +53,7 @@ def test_no_warning_for_any_parameter(case, dtype):
         for parameter in EXTREME_PARAMETERS if count else ():
             with np.errstate(all="ignore"):
                 fitted = dtype.type(parameter)
-            numbers = (float(fitted), fitted) if case.row.is_in_range([fitted] * count) else ()
+            numbers = (float(fitted), fitted) if case.row.is_in_range([float(fitted)] * count) else ()
             for given in (*numbers, np.full(300, fitted)):
                 result = case.public(*case.same_inputs(values), *[given] * count)
                 assert result.dtype == dtype

@@ -271,7 +271,9 @@ def test_python_parameters_keep_the_digits_of_float32(case, dtype):
     numbers = [number] * len(case.defaults)
     expected = rounded(case.public(*map(wide, arrays), *numbers), dtype)
     coarse = [np.dtype(dtype).type(number)] * len(case.defaults)
-    assert np.any(case.public(*arrays, *coarse) != expected)
+    # Nothing is to be seen where a parameter is only compared with or is the result, rounded either way.
+    is_exact = (case.row.ulp_gradient if case.is_gradient else case.row.ulp_float32) == 0
+    assert np.any(case.public(*arrays, *coarse) != expected) or is_exact
     out = np.zeros(50, dtype)
     for call in (case.public, case.ufunc):
         assert_same_bits(call(*arrays, *numbers), expected)

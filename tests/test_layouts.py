@@ -206,7 +206,7 @@ def test_bits_do_not_depend_on_position_or_length(case, dtype):
         placed[...] = values[:n]
         assert_same_bits(case.public(*case.same_inputs(placed)), single[:n])
         assert_same_bits(case.public(*case.same_inputs(values[70 - n :])), single[70 - n :])
-    assert np.isnan(single).any()
+    assert np.isnan(single).any() or (case.is_gradient and case.row.kinks)
     assert len(np.unique(single)) > 3 or case.row.ulp_gradient == 0
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from fastact._kernels import docstrings
+from fastact._kernels.promotion import float_of
 from fastact._kernels.registry import OPERATORS, Operator, Range
 from fastact._kernels.ufuncs import UFUNCS, evaluate
 
 __all__ = ["OPERATORS", "UFUNCS", "forward", "gradients"]
-
-NUMBERS = (int, float, np.integer, np.floating)
 
 Function = Callable[..., Any]
 Compute = Callable[[np.ufunc, tuple[Any, ...], tuple[Any, ...], tuple[str, ...], dict[str, Any]], Any]
@@ -69,6 +68,18 @@ def with_defaults(ufunc: np.ufunc, row: Operator, arrays: tuple[str, ...], modul
     return function
 
 
+def is_number(parameter: Any) -> bool:
+    """Return whether a parameter is one number, a Python one or a NumPy scalar that can be computed with."""
+    return isinstance(parameter, (int, float)) or (
+        isinstance(parameter, np.generic) and float_of(type(parameter)) is not None
+    )
+
+
+def without_type(number: Any) -> float:
+    """Return a number as Python's: ml_dtypes' scalars raise the caller's flags when they are compared."""
+    return number if isinstance(number, (int, float)) else float(number)
+
+
 def in_range(range_: Range) -> Compute:
     """Return `evaluate` with a look at parameters that are single numbers."""
 
@@ -79,8 +90,7 @@ def in_range(range_: Range) -> Compute:
         names: tuple[str, ...],
         options: dict[str, Any],
     ) -> Any:
-        are_numbers = all(isinstance(parameter, NUMBERS) for parameter in parameters)
-        if are_numbers and not range_.is_met(*parameters):
+        if all(map(is_number, parameters)) and not range_.is_met(*map(without_type, parameters)):
             function = ufunc.__name__.replace("grad_", "grad.", 1)
             given = ", ".join(f"{name}={value}" for name, value in zip(names[len(arrays) :], parameters, strict=True))
             raise ValueError(f"{function}(): {range_.demand}, got {given}")
