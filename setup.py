@@ -75,7 +75,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks",)
+LOOPS = ("blocks", "philox")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -108,10 +108,15 @@ def functions(source):
     return [(node, ast.get_source_segment(source, node)) for node in found]
 
 
-def constants(precision):
-    """Return the constants of a precision by name."""
-    body = ast.parse((KERNELS / f"{precision}.py").read_text()).body
+def constants(file):
+    """Return the constants of a file of kernels by name."""
+    body = ast.parse((KERNELS / f"{file}.py").read_text()).body
     return {node.targets[0].id: ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign)}
+
+
+def words():
+    """Return the constants of the files of loops by name: they are integers."""
+    return {name: value for file in LOOPS for name, value in constants(file).items()}
 
 
 def kernel(row):
@@ -165,6 +170,7 @@ def stage_real(name, precision, rows):
     c_type = {"float32": "float", "float64": "double"}[precision]
 
     defines = [f"#define {constant} ((real){value!r})" for constant, value in known.items()]
+    defines += [f"#define {constant} ((uint64_t){value:#x})" for constant, value in words().items()]
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
@@ -205,7 +211,7 @@ def kernel_module(name, source, flags, **options):
         [str(source.relative_to(ROOT))],
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
-        depends=[str(KERNELS / "primitives.h"), str(STAGE / f"{name}.h")],
+        depends=[str(KERNELS / "primitives.h"), str(KERNELS / "philox.h"), str(STAGE / f"{name}.h")],
         **options,
     )
 
@@ -223,21 +229,28 @@ def kernel_modules(rows):
     return modules
 
 
-def front_door():
-    """Return the extension that makes ufuncs of the kernels. It runs on every processor: no flags for a newer one."""
-    return Extension(
-        "fastact._kernels.ufuncs",
-        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
-        language="c++",
-        include_dirs=[get_include(), str(KERNELS)],
-        define_macros=[
+def front_doors():
+    """Return the extensions between Python and the kernels. They run on every processor: no flags for a newer one."""
+    arguments = {
+        "include_dirs": [get_include(), str(KERNELS)],
+        "define_macros": [
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
             ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
         ],
-        extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
-        extra_link_args=["-pthread"],
-        depends=[str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
-    )
+        "depends": [str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
+    }
+    flags = ["-O3", "-g0", "-fvisibility=hidden"]
+    return [
+        Extension(
+            "fastact._kernels.ufuncs",
+            ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
+            language="c++",
+            extra_compile_args=["-std=c++17", *flags, "-pthread"],
+            extra_link_args=["-pthread"],
+            **arguments,
+        ),
+        Extension("fastact._kernels.random", ["fastact/_kernels/random.pyx"], extra_compile_args=flags, **arguments),
+    ]
 
 
 def stub(row, arrays):
@@ -294,6 +307,6 @@ setup(
             include_path=[str(STAGE.parents[1])],
             compiler_directives=KERNEL_DIRECTIVES,
         ),
-        *cythonize([front_door()], build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
+        *cythonize(front_doors(), build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
     ],
 )

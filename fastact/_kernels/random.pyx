@@ -1,0 +1,392 @@
+"""The front door of the kernels that draw random numbers (`philox.py`): memory, types and threads.
+
+Arguments have been checked. A contiguous array of a type that kernels take is worked on where it lies, in chunks that
+threads share; every other one goes through NumPy's iterator, whose buffers are in the order of the elements' indices.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
+cimport numpy as np
+
+import numpy as np
+
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+
+np.import_array()
+
+cdef extern from "environment.h" nogil:
+    ctypedef struct Environment "fastact_environment":
+        pass
+    Environment enter_environment "fastact_enter_environment"() noexcept
+    void leave_environment "fastact_leave_environment"(Environment) noexcept
+
+cdef enum:
+    CACHE_LINE = 64
+    # The words that a kernel draws at a time.
+    WORDS = 128
+    # Elements between drawing a mask and applying it: both stay in the first-level cache. A multiple of WORDS.
+    BLOCK = 4096
+    # Of its mask.
+    BLOCK_BYTES = 512
+    # As of the ufuncs: a chunk takes 7 us, and what is shared by threads 50 us at least.
+    CHUNK = 16384
+    SERIAL_BELOW = 131072
+    LARGEST_ITEM = 8
+
+
+cdef struct Values:
+    # Kept elements become x*scale + shift. For float32 and float64.
+    float narrow[3]
+    double wide[3]
+
+cdef struct Kernels:
+    BlockKernel draw_mask
+    BlockKernel dropout
+    BlockKernel apply_mask
+    BlockKernel uniform
+
+# What is to be done with each element: x to y by words or by the mask; or, without y, only a mask.
+cdef struct Call:
+    const Kernels* kernels
+    char* x
+    char* y
+    uint8_t* mask
+    void* values
+    bint is_drawing
+    Py_ssize_t item_size
+    Py_ssize_t n
+    uint64_t seed[4]
+    uint32_t threshold
+
+
+cdef Kernels find_kernels(str precision):
+    cdef Kernels kernels
+    kernels.draw_mask = find_block_kernel(precision, "draw_mask")
+    kernels.dropout = find_block_kernel(precision, "dropout")
+    kernels.apply_mask = find_block_kernel(precision, "apply_mask")
+    kernels.uniform = find_block_kernel(precision, "uniform")
+    return kernels
+
+
+cdef Kernels FLOAT32_KERNELS = find_kernels("float32")
+cdef Kernels FLOAT64_KERNELS = find_kernels("float64")
+cdef BlockKernel PHILOX_WORDS = find_block_kernel("float32", "philox_words")
+
+
+cdef inline uint32_t* aligned(char* storage) noexcept nogil:
+    return <uint32_t*>(storage + (-<uintptr_t>storage & (CACHE_LINE - 1)))
+
+
+# ---- Blocks of contiguous memory.
+
+cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Write the bits of elements first to first + n; first is a multiple of WORDS."""
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef char* args[4]
+    cdef Py_ssize_t[2] lengths
+    args[0], args[1], args[2], args[3] = <char*>mask, <char*>call.seed, <char*>aligned(storage), <char*>&call.threshold
+    lengths[0], lengths[1] = n, first
+    call.kernels.draw_mask(args, lengths)
+
+
+cdef inline void dropout(const Call* call, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef char* args[6]
+    cdef Py_ssize_t[2] lengths
+    args[0], args[1] = call.x + first * call.item_size, call.y + first * call.item_size
+    args[2], args[3] = <char*>call.seed, <char*>aligned(storage)
+    args[4], args[5] = <char*>&call.threshold, <char*>call.values
+    lengths[0], lengths[1] = n, first
+    call.kernels.dropout(args, lengths)
+
+
+cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
+    cdef char* args[4]
+    args[0], args[1], args[2], args[3] = x, y, <char*>mask, <char*>call.values
+    call.kernels.apply_mask(args, &n)
+
+
+cdef void compute_block(const Call* call, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    cdef char* x = call.x + first * call.item_size
+    cdef char* y = call.y + first * call.item_size
+    if call.mask == NULL:
+        dropout(call, first, n)
+        return
+    if call.is_drawing:
+        draw_mask(call, call.mask + first // 8, first, n)
+    if call.y != NULL:
+        apply_mask(call, x, y, call.mask + first // 8, n)
+
+
+cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef const Call* call = <const Call*>context
+    cdef Py_ssize_t first = chunk * CHUNK
+    cdef Py_ssize_t end = min(first + CHUNK, call.n)
+    while first < end:
+        compute_block(call, first, min(<Py_ssize_t>BLOCK, end - first))
+        first += BLOCK
+
+
+cdef void compute(Call* call):
+    cdef Py_ssize_t chunk, chunks = (call.n + CHUNK - 1) // CHUNK
+    with nogil:
+        if call.n >= SERIAL_BELOW:
+            run_chunks(compute_chunk, call, chunks)
+        else:
+            for chunk in range(chunks):
+                compute_chunk(call, chunk)
+
+
+# ---- Arrays.
+
+cdef void set_seed(Call* call, bytes seed, object threshold):
+    cdef int k
+    for k in range(4):
+        call.seed[k] = int.from_bytes(seed[4 * k : 4 * k + 4], "little")
+    call.threshold = threshold
+
+
+cdef void set_values(Call* call, Values* values, int dtype, numbers):
+    """Round the numbers to the type of the kernels."""
+    cdef int k
+    for k in range(3):
+        values.wide[k] = numbers[k]
+        values.narrow[k] = <float>values.wide[k]
+    call.kernels = &FLOAT32_KERNELS if dtype == np.NPY_FLOAT32 else &FLOAT64_KERNELS
+    call.values = <void*>values.narrow if dtype == np.NPY_FLOAT32 else <void*>values.wide
+
+
+cdef inline bint is_plain(np.ndarray array):
+    cdef int dtype = np.PyArray_TYPE(array)
+    return (dtype == np.NPY_FLOAT32 or dtype == np.NPY_FLOAT64) and np.PyArray_ISCARRAY_RO(array)
+
+
+cdef inline bint is_in_place_or_apart(np.ndarray x, np.ndarray y):
+    cdef uintptr_t first_x = <uintptr_t>np.PyArray_BYTES(x), first_y = <uintptr_t>np.PyArray_BYTES(y)
+    return first_x == first_y or first_x + np.PyArray_NBYTES(x) <= first_y or first_y + np.PyArray_NBYTES(y) <= first_x
+
+
+cdef object new_mask(Py_ssize_t n):
+    return np.empty((n + 7) // 8, np.uint8)
+
+
+def draw(np.ndarray x, np.ndarray y, bytes seed, threshold, values, bint with_mask):
+    """Write to `y` what is left of `x`, and return the mask if it is asked for.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Of one shape. `y` may be `x`.
+    seed : bytes
+        128 bits.
+    threshold : int
+        Elements whose words are less are dropped; below 2**32.
+    values : tuple of float
+        scale, shift and the dropped value: kept elements become ``x*scale + shift``.
+    with_mask : bool
+        Whether to return the mask, else None.
+    """
+    cdef Call call
+    cdef Values rounded
+    cdef np.ndarray mask
+    if not (is_plain(x) and is_plain(y) and np.PyArray_TYPE(x) == np.PyArray_TYPE(y) and is_in_place_or_apart(x, y)):
+        mask = draw_bits(np.PyArray_SIZE(x), seed, threshold)
+        apply(x, y, mask, values)
+        return mask if with_mask else None
+    mask = new_mask(np.PyArray_SIZE(x)) if with_mask else None
+    call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
+    call.item_size = np.PyArray_ITEMSIZE(x)
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask) if with_mask else NULL
+    call.is_drawing = True
+    set_seed(&call, seed, threshold)
+    set_values(&call, &rounded, np.PyArray_TYPE(x), values)
+    compute(&call)
+    return mask
+
+
+def draw_bits(Py_ssize_t n, bytes seed, threshold):
+    """Return the mask of n elements: bit i is set where element i is kept."""
+    cdef Call call
+    cdef np.ndarray mask = new_mask(n)
+    call.kernels = &FLOAT32_KERNELS
+    call.x = call.y = NULL
+    call.item_size = 0
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask)
+    call.is_drawing = True
+    call.n = n
+    set_seed(&call, seed, threshold)
+    compute(&call)
+    return mask
+
+
+def draw_runs(np.ndarray starts, Py_ssize_t n, bytes seed, threshold):
+    """Return whether elements are kept, n of them from each start on: a piece of a larger array.
+
+    Parameters
+    ----------
+    starts : ndarray of int64
+        Indices of the first element of each run; one-dimensional and contiguous.
+    n : int
+        The length of the runs.
+    seed, threshold
+        As of `draw`.
+
+    Returns
+    -------
+    ndarray of bool
+        Of shape ``(len(starts), n)``.
+    """
+    cdef Call call
+    cdef uint8_t bits[BLOCK_BYTES]
+    cdef np.ndarray keep = np.empty((starts.size, n), np.bool_)
+    cdef uint8_t* kept = <uint8_t*>np.PyArray_BYTES(keep)
+    cdef const np.npy_int64* first = <const np.npy_int64*>np.PyArray_BYTES(starts)
+    cdef Py_ssize_t run, runs = starts.size, i, element, end, begin_of_block, end_of_block
+    call.kernels = &FLOAT32_KERNELS
+    set_seed(&call, seed, threshold)
+    with nogil:
+        for run in range(runs):
+            element, end = first[run], first[run] + n
+            while element < end:
+                begin_of_block = element - element % WORDS
+                end_of_block = min(end, element - element % BLOCK + BLOCK)
+                draw_mask(&call, bits, begin_of_block, end_of_block - begin_of_block)
+                for i in range(element - begin_of_block, end_of_block - begin_of_block):
+                    kept[0] = bits[i // 8] >> (i % 8) & 1
+                    kept += 1
+                element = end_of_block
+    return keep
+
+
+def apply(np.ndarray x, np.ndarray y, np.ndarray mask, values):
+    """Write ``x*scale + shift`` to `y` where the mask's bit is set, else the dropped value.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Of one shape; they may share memory in any way.
+    mask : ndarray of uint8
+        One-dimensional, contiguous, and apart from `y`.
+    values : tuple of float
+        scale, shift and the dropped value.
+    """
+    cdef Call call
+    cdef Values rounded
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask)
+    call.is_drawing = False
+    if is_plain(x) and is_plain(y) and np.PyArray_TYPE(x) == np.PyArray_TYPE(y) and is_in_place_or_apart(x, y):
+        call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
+        call.item_size = np.PyArray_ITEMSIZE(x)
+        set_values(&call, &rounded, np.PyArray_TYPE(x), values)
+        compute(&call)
+        return
+    dtype = np.dtype(np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
+    set_values(&call, &rounded, dtype.num, values)
+    call.item_size = dtype.itemsize
+    with np.errstate(all="ignore"):
+        apply_in_buffers(&call, x, y, dtype)
+
+
+cdef object apply_in_buffers(const Call* call, np.ndarray x, np.ndarray y, object dtype):
+    cdef np.ndarray source, target
+    iterator = np.nditer(
+        [x, y],
+        ["external_loop", "buffered", "copy_if_overlap", "zerosize_ok"],
+        [["readonly", "contig", "aligned", "overlap_assume_elementwise"],
+         ["writeonly", "contig", "aligned", "overlap_assume_elementwise"]],
+        [dtype, dtype],
+        order="C",
+        casting="unsafe",
+        buffersize=2 * BLOCK,
+    )
+    with iterator:
+        for source, target in iterator:
+            apply_from(
+                call, np.PyArray_BYTES(source), np.PyArray_BYTES(target), iterator.iterindex, np.PyArray_SIZE(source)
+            )
+
+
+cdef void apply_from(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Apply the bits from `first` on, which need not begin a byte."""
+    cdef uint8_t bits[BLOCK_BYTES]
+    cdef const uint8_t* mask = call.mask + first // 8
+    cdef int shift = first % 8
+    cdef Py_ssize_t length, k
+    while n > 0:
+        length = min(<Py_ssize_t>BLOCK, n)
+        for k in range((length + 7) // 8):
+            bits[k] = mask[k] >> shift
+            # The mask ends where its last bit is.
+            if shift + length > 8 * k + 8:
+                bits[k] |= <uint8_t>(mask[k + 1] << (8 - shift))
+        apply_mask(call, x, y, bits, length)
+        x += length * call.item_size
+        y += length * call.item_size
+        mask += BLOCK_BYTES
+        n -= length
+
+
+def copy(np.ndarray y, x):
+    """Write x to y, whatever the types are, without a warning."""
+    with np.errstate(all="ignore"):
+        np.copyto(y, x, casting="unsafe")
+
+
+def undisturbed(function, *arguments):
+    """Return the function's result, computed in the kernels' floating-point environment; the caller's is put back."""
+    cdef Environment callers = enter_environment()
+    try:
+        return function(*arguments)
+    finally:
+        leave_environment(callers)
+
+
+# ---- Uniform draws.
+
+cdef void uniform_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef const Call* call = <const Call*>context
+    cdef char* args[3]
+    cdef Py_ssize_t[2] lengths
+    lengths[1] = chunk * CHUNK
+    lengths[0] = min(<Py_ssize_t>CHUNK, call.n - lengths[1])
+    args[0], args[1], args[2] = call.y + lengths[1] * call.item_size, <char*>call.seed, <char*>aligned(storage)
+    call.kernels.uniform(args, lengths)
+
+
+def uniform(shape, dtype, bytes seed):
+    """Return numbers in [0, 1), element i's a function of the seed and i alone.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result, which is in C order.
+    dtype : dtype
+        float32 or float64. Both get the same numbers: multiples of 2**-24.
+    seed : bytes
+        128 bits.
+    """
+    cdef np.ndarray y = np.empty(shape, dtype)
+    cdef Call call
+    call.kernels = &FLOAT32_KERNELS if np.PyArray_TYPE(y) == np.NPY_FLOAT32 else &FLOAT64_KERNELS
+    call.y, call.n, call.item_size = np.PyArray_BYTES(y), np.PyArray_SIZE(y), np.PyArray_ITEMSIZE(y)
+    set_seed(&call, seed, 0)
+    with nogil:
+        run_chunks(uniform_chunk, &call, (call.n + CHUNK - 1) // CHUNK)
+    return y
+
+
+# ---- For the tests.
+
+def philox(counter, bytes seed):
+    """Return the 128 words of 32 counters from the given one on, a multiple of 32, in the order of the elements."""
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef np.ndarray words = np.empty(WORDS, np.uint32)
+    cdef uint64_t first = counter
+    cdef Py_ssize_t length = <Py_ssize_t>first
+    cdef char* args[3]
+    cdef Call call
+    set_seed(&call, seed, 0)
+    args[0], args[1], args[2] = np.PyArray_BYTES(words), <char*>call.seed, <char*>aligned(storage)
+    PHILOX_WORDS(args, &length)
+    return words

@@ -1,0 +1,45 @@
+"""From ``rng`` to a seed, from a probability to a threshold."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+SEED_BYTES = 16
+# A word is one of this many.
+WORDS = 2**32
+
+
+def seed_of(rng: Any, function: str) -> bytes:
+    """Return 128 bits: a Generator is asked for its next 16 bytes, None takes the system's entropy.
+
+    Everything else is a seed of `numpy.random.default_rng`.
+    """
+    if rng is None:
+        return os.urandom(SEED_BYTES)
+    if not isinstance(rng, np.random.Generator):
+        demand = f"{function}(): rng must be None, a non-negative integer or a numpy.random.Generator"
+        try:
+            rng = np.random.default_rng(rng)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{demand}, got {rng!r}") from error
+    return rng.bytes(SEED_BYTES)
+
+
+def probability(p: Any, function: str) -> float:
+    """Return p as a float, or raise."""
+    demand = f"{function}(): p must be a number in [0, 1]"
+    try:
+        if isinstance(p, (str, bytes)) or np.ndim(p) != 0:
+            raise TypeError  # noqa: TRY301
+        value = float(p)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{demand}, got {type(p).__name__!r}") from None
+    if not 0 <= value <= 1:
+        raise ValueError(f"{demand}, got {p!r}")
+    return value
+
+
+def threshold_of(p: float) -> int:
+    """Return how many of the words drop their element: p to within 2**-33. The product is exact, round rounds once."""
+    return round(p * WORDS)
