@@ -5,11 +5,12 @@ threads share; every other one goes through NumPy's iterator, whose buffers are 
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
 import numpy as np
 
+from fastact._kernels.ufuncs import KERNELS
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
 
 np.import_array()
@@ -19,6 +20,13 @@ cdef extern from "environment.h" nogil:
         pass
     Environment enter_environment "fastact_enter_environment"() noexcept
     void leave_environment "fastact_leave_environment"(Environment) noexcept
+
+# NumPy's conversions leave flags in the x87's register as well, where there is one.
+cdef extern from "fenv.h" nogil:
+    ctypedef struct fenv_t:
+        pass
+    int fegetenv(fenv_t*)
+    int fesetenv(const fenv_t*)
 
 cdef enum:
     CACHE_LINE = 64
@@ -31,45 +39,62 @@ cdef enum:
     # As of the ufuncs: a chunk takes 7 us, and what is shared by threads 50 us at least.
     CHUNK = 16384
     SERIAL_BELOW = 131072
-    LARGEST_ITEM = 8
+    # From here on, types are other libraries'.
+    FIRST_USER_DEFINED = 256
 
 
-cdef struct Values:
-    # Kept elements become x*scale + shift. For float32 and float64.
-    float narrow[3]
-    double wide[3]
+ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
 
-cdef struct Kernels:
+# A type of arrays: the kernels for it, and for 16 bits the conversions to float32 and back, else NULL.
+cdef struct Type:
     BlockKernel draw_mask
     BlockKernel dropout
     BlockKernel apply_mask
     BlockKernel uniform
+    Conversion widen
+    Conversion narrow
+    Py_ssize_t item_size
 
-# What is to be done with each element: x to y by words or by the mask; or, without y, only a mask.
+# Kept elements become x*scale + shift: scale, shift and the dropped value, for either kind of kernels.
+cdef struct Values:
+    float narrow[3]
+    double wide[3]
+
+# What is to be done with each element: x to y, by words or by the mask; or, without y, only a mask.
 cdef struct Call:
-    const Kernels* kernels
+    const Type* type
     char* x
     char* y
     uint8_t* mask
     void* values
     bint is_drawing
-    Py_ssize_t item_size
     Py_ssize_t n
     uint64_t seed[4]
     uint32_t threshold
 
 
-cdef Kernels find_kernels(str precision):
-    cdef Kernels kernels
-    kernels.draw_mask = find_block_kernel(precision, "draw_mask")
-    kernels.dropout = find_block_kernel(precision, "dropout")
-    kernels.apply_mask = find_block_kernel(precision, "apply_mask")
-    kernels.uniform = find_block_kernel(precision, "uniform")
-    return kernels
+cdef Conversion find_conversion(str name):
+    """Return a conversion's kernel, NULL if there is none: NumPy converts then."""
+    capsule = KERNELS["float32"].get(name)
+    return <Conversion>PyCapsule_GetPointer(capsule, b"void (char **, Py_ssize_t)") if capsule is not None else NULL
 
 
-cdef Kernels FLOAT32_KERNELS = find_kernels("float32")
-cdef Kernels FLOAT64_KERNELS = find_kernels("float64")
+cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
+    cdef Type of_arrays
+    of_arrays.draw_mask = find_block_kernel(precision, "draw_mask")
+    of_arrays.dropout = find_block_kernel(precision, "dropout")
+    of_arrays.apply_mask = find_block_kernel(precision, "apply_mask")
+    of_arrays.uniform = find_block_kernel(precision, "uniform")
+    of_arrays.widen = find_conversion(f"{precision}_of_{half}")
+    of_arrays.narrow = find_conversion(f"{half}_of_{precision}")
+    of_arrays.item_size = item_size
+    return of_arrays
+
+
+cdef Type FLOAT32 = type_of_arrays("float32", 4, "")
+cdef Type FLOAT64 = type_of_arrays("float64", 8, "")
+cdef Type FLOAT16 = type_of_arrays("float32", 2, "float16")
+cdef Type BFLOAT16 = type_of_arrays("float32", 2, "bfloat16")
 cdef BlockKernel PHILOX_WORDS = find_block_kernel("float32", "philox_words")
 
 
@@ -82,48 +107,64 @@ cdef inline uint32_t* aligned(char* storage) noexcept nogil:
 cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     """Write the bits of elements first to first + n; first is a multiple of WORDS."""
     cdef char storage[4 * WORDS + CACHE_LINE]
-    cdef char* args[4]
     cdef Py_ssize_t[2] lengths
+    cdef char* args[4]
     args[0], args[1], args[2], args[3] = <char*>mask, <char*>call.seed, <char*>aligned(storage), <char*>&call.threshold
     lengths[0], lengths[1] = n, first
-    call.kernels.draw_mask(args, lengths)
+    call.type.draw_mask(args, lengths)
 
 
-cdef inline void dropout(const Call* call, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     cdef char storage[4 * WORDS + CACHE_LINE]
-    cdef char* args[6]
     cdef Py_ssize_t[2] lengths
-    args[0], args[1] = call.x + first * call.item_size, call.y + first * call.item_size
-    args[2], args[3] = <char*>call.seed, <char*>aligned(storage)
+    cdef char* args[6]
+    args[0], args[1], args[2], args[3] = x, y, <char*>call.seed, <char*>aligned(storage)
     args[4], args[5] = <char*>&call.threshold, <char*>call.values
     lengths[0], lengths[1] = n, first
-    call.kernels.dropout(args, lengths)
+    call.type.dropout(args, lengths)
 
 
 cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
     cdef char* args[4]
     args[0], args[1], args[2], args[3] = x, y, <char*>mask, <char*>call.values
-    call.kernels.apply_mask(args, &n)
+    call.type.apply_mask(args, &n)
 
 
-cdef void compute_block(const Call* call, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    cdef char* x = call.x + first * call.item_size
-    cdef char* y = call.y + first * call.item_size
+cdef inline void compute_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     if call.mask == NULL:
-        dropout(call, first, n)
+        dropout(call, x, y, first, n)
         return
     if call.is_drawing:
         draw_mask(call, call.mask + first // 8, first, n)
-    if call.y != NULL:
+    if y != NULL:
         apply_mask(call, x, y, call.mask + first // 8, n)
+
+
+cdef void convert_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Compute a block of a 16-bit type in float32."""
+    cdef char storage[4 * BLOCK + CACHE_LINE]
+    cdef char* buffer = <char*>aligned(storage)
+    cdef char* args[2]
+    args[0], args[1] = x, buffer
+    call.type.widen(args, n)
+    compute_block(call, buffer, buffer, first, n)
+    args[0], args[1] = buffer, y
+    call.type.narrow(args, n)
 
 
 cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef const Call* call = <const Call*>context
     cdef Py_ssize_t first = chunk * CHUNK
     cdef Py_ssize_t end = min(first + CHUNK, call.n)
+    cdef char* x
+    cdef char* y
     while first < end:
-        compute_block(call, first, min(<Py_ssize_t>BLOCK, end - first))
+        x = call.x + first * call.type.item_size
+        y = call.y + first * call.type.item_size if call.y != NULL else NULL
+        if call.type.widen != NULL and y != NULL:
+            convert_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
+        else:
+            compute_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
         first += BLOCK
 
 
@@ -140,25 +181,44 @@ cdef void compute(Call* call):
 # ---- Arrays.
 
 cdef void set_seed(Call* call, bytes seed, object threshold):
+    """Read the seed's four words, the least significant byte first: the key, and the counters' upper half."""
+    cdef const unsigned char* byte = seed
     cdef int k
     for k in range(4):
-        call.seed[k] = int.from_bytes(seed[4 * k : 4 * k + 4], "little")
+        call.seed[k] = byte[4 * k] | byte[4 * k + 1] << 8 | byte[4 * k + 2] << 16 | <uint64_t>byte[4 * k + 3] << 24
     call.threshold = threshold
 
 
-cdef void set_values(Call* call, Values* values, int dtype, numbers):
-    """Round the numbers to the type of the kernels."""
+cdef void set_type(Call* call, Values* rounded, const Type* of_arrays, values):
+    """Round the values to the type of the kernels."""
     cdef int k
     for k in range(3):
-        values.wide[k] = numbers[k]
-        values.narrow[k] = <float>values.wide[k]
-    call.kernels = &FLOAT32_KERNELS if dtype == np.NPY_FLOAT32 else &FLOAT64_KERNELS
-    call.values = <void*>values.narrow if dtype == np.NPY_FLOAT32 else <void*>values.wide
+        rounded.wide[k] = values[k]
+        rounded.narrow[k] = <float>rounded.wide[k]
+    call.type = of_arrays
+    call.values = <void*>rounded.wide if of_arrays == &FLOAT64 else <void*>rounded.narrow
 
 
-cdef inline bint is_plain(np.ndarray array):
+cdef const Type* plain_type(np.ndarray array):
+    """Return the type of an array that can be worked on where it lies, else NULL."""
     cdef int dtype = np.PyArray_TYPE(array)
-    return (dtype == np.NPY_FLOAT32 or dtype == np.NPY_FLOAT64) and np.PyArray_ISCARRAY_RO(array)
+    if not np.PyArray_ISCARRAY_RO(array):
+        return NULL
+    if dtype == np.NPY_FLOAT32:
+        return &FLOAT32
+    if dtype == np.NPY_FLOAT64:
+        return &FLOAT64
+    if dtype == np.NPY_FLOAT16 and FLOAT16.widen != NULL:
+        return &FLOAT16
+    if dtype >= FIRST_USER_DEFINED and BFLOAT16.widen != NULL and array.dtype.name == "bfloat16":
+        return &BFLOAT16
+    return NULL
+
+
+cdef const Type* common_plain_type(np.ndarray x, np.ndarray y):
+    """Return the type of both arrays if they can be worked on where they lie, else NULL."""
+    cdef const Type* of_arrays = plain_type(x)
+    return of_arrays if plain_type(y) == of_arrays and is_in_place_or_apart(x, y) else NULL
 
 
 cdef inline bint is_in_place_or_apart(np.ndarray x, np.ndarray y):
@@ -189,17 +249,17 @@ def draw(np.ndarray x, np.ndarray y, bytes seed, threshold, values, bint with_ma
     cdef Call call
     cdef Values rounded
     cdef np.ndarray mask
-    if not (is_plain(x) and is_plain(y) and np.PyArray_TYPE(x) == np.PyArray_TYPE(y) and is_in_place_or_apart(x, y)):
+    cdef const Type* of_arrays = common_plain_type(x, y)
+    if of_arrays == NULL:
         mask = draw_bits(np.PyArray_SIZE(x), seed, threshold)
         apply(x, y, mask, values)
         return mask if with_mask else None
     mask = new_mask(np.PyArray_SIZE(x)) if with_mask else None
     call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
-    call.item_size = np.PyArray_ITEMSIZE(x)
     call.mask = <uint8_t*>np.PyArray_BYTES(mask) if with_mask else NULL
     call.is_drawing = True
     set_seed(&call, seed, threshold)
-    set_values(&call, &rounded, np.PyArray_TYPE(x), values)
+    set_type(&call, &rounded, of_arrays, values)
     compute(&call)
     return mask
 
@@ -208,9 +268,8 @@ def draw_bits(Py_ssize_t n, bytes seed, threshold):
     """Return the mask of n elements: bit i is set where element i is kept."""
     cdef Call call
     cdef np.ndarray mask = new_mask(n)
-    call.kernels = &FLOAT32_KERNELS
+    call.type = &FLOAT32
     call.x = call.y = NULL
-    call.item_size = 0
     call.mask = <uint8_t*>np.PyArray_BYTES(mask)
     call.is_drawing = True
     call.n = n
@@ -242,7 +301,7 @@ def draw_runs(np.ndarray starts, Py_ssize_t n, bytes seed, threshold):
     cdef uint8_t* kept = <uint8_t*>np.PyArray_BYTES(keep)
     cdef const np.npy_int64* first = <const np.npy_int64*>np.PyArray_BYTES(starts)
     cdef Py_ssize_t run, runs = starts.size, i, element, end, begin_of_block, end_of_block
-    call.kernels = &FLOAT32_KERNELS
+    call.type = &FLOAT32
     set_seed(&call, seed, threshold)
     with nogil:
         for run in range(runs):
@@ -272,19 +331,23 @@ def apply(np.ndarray x, np.ndarray y, np.ndarray mask, values):
     """
     cdef Call call
     cdef Values rounded
+    cdef const Type* of_arrays = common_plain_type(x, y)
     call.mask = <uint8_t*>np.PyArray_BYTES(mask)
     call.is_drawing = False
-    if is_plain(x) and is_plain(y) and np.PyArray_TYPE(x) == np.PyArray_TYPE(y) and is_in_place_or_apart(x, y):
+    if of_arrays != NULL:
         call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
-        call.item_size = np.PyArray_ITEMSIZE(x)
-        set_values(&call, &rounded, np.PyArray_TYPE(x), values)
+        set_type(&call, &rounded, of_arrays, values)
         compute(&call)
         return
     dtype = np.dtype(np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
-    set_values(&call, &rounded, dtype.num, values)
-    call.item_size = dtype.itemsize
-    with np.errstate(all="ignore"):
-        apply_in_buffers(&call, x, y, dtype)
+    set_type(&call, &rounded, &FLOAT32 if dtype.num == np.NPY_FLOAT32 else &FLOAT64, values)
+    cdef fenv_t before
+    fegetenv(&before)
+    try:
+        with np.errstate(all="ignore"):
+            apply_in_buffers(&call, x, y, dtype)
+    finally:
+        fesetenv(&before)
 
 
 cdef object apply_in_buffers(const Call* call, np.ndarray x, np.ndarray y, object dtype):
@@ -320,16 +383,21 @@ cdef void apply_from(const Call* call, char* x, char* y, Py_ssize_t first, Py_ss
             if shift + length > 8 * k + 8:
                 bits[k] |= <uint8_t>(mask[k + 1] << (8 - shift))
         apply_mask(call, x, y, bits, length)
-        x += length * call.item_size
-        y += length * call.item_size
+        x += length * call.type.item_size
+        y += length * call.type.item_size
         mask += BLOCK_BYTES
         n -= length
 
 
 def copy(np.ndarray y, x):
-    """Write x to y, whatever the types are, without a warning."""
-    with np.errstate(all="ignore"):
-        np.copyto(y, x, casting="unsafe")
+    """Write x to y, whatever the types are, without a warning or a flag."""
+    cdef fenv_t before
+    fegetenv(&before)
+    try:
+        with np.errstate(all="ignore"):
+            np.copyto(y, x, casting="unsafe")
+    finally:
+        fesetenv(&before)
 
 
 def undisturbed(function, *arguments):
@@ -350,8 +418,8 @@ cdef void uniform_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Py_ssize_t[2] lengths
     lengths[1] = chunk * CHUNK
     lengths[0] = min(<Py_ssize_t>CHUNK, call.n - lengths[1])
-    args[0], args[1], args[2] = call.y + lengths[1] * call.item_size, <char*>call.seed, <char*>aligned(storage)
-    call.kernels.uniform(args, lengths)
+    args[0], args[1], args[2] = call.y + lengths[1] * call.type.item_size, <char*>call.seed, <char*>aligned(storage)
+    call.type.uniform(args, lengths)
 
 
 def uniform(shape, dtype, bytes seed):
@@ -368,8 +436,8 @@ def uniform(shape, dtype, bytes seed):
     """
     cdef np.ndarray y = np.empty(shape, dtype)
     cdef Call call
-    call.kernels = &FLOAT32_KERNELS if np.PyArray_TYPE(y) == np.NPY_FLOAT32 else &FLOAT64_KERNELS
-    call.y, call.n, call.item_size = np.PyArray_BYTES(y), np.PyArray_SIZE(y), np.PyArray_ITEMSIZE(y)
+    call.type = &FLOAT32 if np.PyArray_TYPE(y) == np.NPY_FLOAT32 else &FLOAT64
+    call.y, call.n = np.PyArray_BYTES(y), np.PyArray_SIZE(y)
     set_seed(&call, seed, 0)
     with nogil:
         run_chunks(uniform_chunk, &call, (call.n + CHUNK - 1) // CHUNK)

@@ -1,5 +1,6 @@
 """From ``rng`` to a seed, from a probability to a threshold."""
 
+import numbers
 import os
 from typing import Any
 
@@ -28,16 +29,17 @@ def seed_of(rng: Any, function: str) -> bytes:
 
 def probability(p: Any, function: str) -> float:
     """Return p as a float, or raise."""
-    demand = f"{function}(): p must be a number in [0, 1]"
-    try:
-        if isinstance(p, (str, bytes)) or np.ndim(p) != 0:
-            raise TypeError  # noqa: TRY301
-        value = float(p)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{demand}, got {type(p).__name__!r}") from None
+    value = p if type(p) is float else as_float(p, function)
     if not 0 <= value <= 1:
-        raise ValueError(f"{demand}, got {p!r}")
+        raise ValueError(f"{function}(): p must be a number in [0, 1], got {p!r}")
     return value
+
+
+def as_float(p: Any, function: str) -> float:
+    is_number = isinstance(p, (numbers.Real, np.bool_)) or (isinstance(p, np.ndarray) and p.ndim == 0)
+    if not is_number:
+        raise TypeError(f"{function}(): p must be a number in [0, 1], got {type(p).__name__!r}")
+    return float(p)
 
 
 def threshold_of(p: float) -> int:
