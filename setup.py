@@ -267,23 +267,33 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {row.name} as {row.name},\n" for row in operators)
-    runtime = "".join(f"    {name} as {name},\n" for name in runtime_names())
     public = ("activations", "grad", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
-        f"from fastact.runtime import (\n{runtime})\n\n__version__: str\n{exports}",
+        f"{exported('dropout')}{exported('runtime')}\n__version__: str\n{exports}",
         "activations.pyi": imports + exports + "\n".join(stub(row, ["x"]) for row in operators) + "\n",
-        "grad.pyi": imports + exports + "\n".join(stub(row, ["dy", "x"]) for row in operators) + "\n",
+        "grad.pyi": imports + exports + "\n".join([*(stub(row, ["dy", "x"]) for row in operators), GRAD_DROPOUT, ""]),
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
 
 
-def runtime_names():
-    """Return the public names of runtime.py, without importing it."""
-    body = ast.parse((ROOT / "fastact" / "runtime.py").read_text()).body
-    values = [node.value for node in body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
-    return ast.literal_eval(values[0])
+GRAD_DROPOUT = """\
+def dropout(
+    dy: ArrayLike,
+    mask: np.ndarray[Any, np.dtype[np.uint8]],
+    p: float,
+    *,
+    out: np.ndarray[Any, Any] | None = None,
+) -> Any: ..."""
+
+
+def exported(module):
+    """Return the line of a stub that exports the public names of a module, read without importing it."""
+    body = ast.parse((ROOT / "fastact" / f"{module}.py").read_text()).body
+    (names,) = [node.value for node in body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
+    lines = "".join(f"    {name} as {name},\n" for name in ast.literal_eval(names))
+    return f"from fastact.{module} import (\n{lines})\n"
 
 
 class BuildWithStubs(build_ext):

@@ -108,6 +108,8 @@ def dropout(
     >>> import numpy as np
     >>> import fastact
     >>> fastact.dropout(np.arange(1.0, 9.0), 0.25, rng=5)
+    array([ 1.33333333,  0.        ,  4.        ,  5.33333333,  6.66666667,
+            8.        ,  9.33333333, 10.66666667])
     """
     return undisturbed(drop, "dropout", dropout_values, x, p, training, rng, axis, out, return_mask)
 
@@ -161,8 +163,8 @@ def alpha_dropout(
     ``a*x + b`` where kept, else ``a*limit + b``; limit = -1.7580993408473766, a = 1/sqrt((1 - p)*(1 + p*limit**2)),
     b = -a*limit*p
 
-    The draws, and what else is said of them, are those of `fastact.dropout`. p = 0 returns `x` as it is and p = 1 zeros.
-    The gradient is ``a*fastact.apply_mask(dy, mask, 0)``.
+    The draws, and what else is said of them, are those of `fastact.dropout`. p = 0 returns `x` as it is and p = 1
+    zeros. The gradient is ``a*fastact.apply_mask(dy, mask, 0)``.
 
     References
     ----------
@@ -173,6 +175,8 @@ def alpha_dropout(
     >>> import numpy as np
     >>> import fastact
     >>> fastact.alpha_dropout(np.arange(1.0, 9.0), 0.25, rng=5)
+    array([ 1.24843932, -1.14354419,  2.98295517,  3.85021309,  4.71747102,
+            5.58472894,  6.45198686,  7.31924479])
     """
     return undisturbed(drop, "alpha_dropout", alpha_dropout_values, x, p, training, rng, axis, out, return_mask)
 
@@ -216,6 +220,8 @@ def dropout_mask(shape: int | Sequence[int], p: float = 0.5, *, rng: Any = None)
     >>> import fastact
     >>> mask = fastact.dropout_mask((2, 4), 0.25, rng=5)
     >>> np.unpackbits(mask, count=8, bitorder="little").reshape(2, 4)
+    array([[1, 0, 1, 1],
+           [1, 1, 1, 1]], dtype=uint8)
     """
     p = probability(p, "dropout_mask")
     n = size_of(shape)
@@ -339,8 +345,9 @@ def shared_mask(shape: tuple[int, ...], axes: Sequence[int], seed: bytes, thresh
 
 def real_array(x: ArrayLike, name: str, function: str) -> Array:
     # The check costs 2 us.
-    is_plain = type(x) is np.ndarray and x.dtype in {FLOAT32, FLOAT64}
-    return x if is_plain else np.asarray(checked(x, f"{function}(): {name} must be {ARRAY}"))
+    if type(x) is np.ndarray and x.dtype in {FLOAT32, FLOAT64}:
+        return x
+    return np.asarray(checked(x, f"{function}(): {name} must be {ARRAY}"))
 
 
 def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:
@@ -368,10 +375,11 @@ def output(x: Array, out: Array | None, function: str) -> Array:
 
 
 def checked_mask(mask: Mask, n: int, name: str, function: str) -> Mask:
-    demand = f"{function}(): mask must be a one-dimensional array of {(n + 7) // 8} uint8, a bit for each element of {name}"
+    size = (n + 7) // 8
+    demand = f"{function}(): mask must be a one-dimensional array of {size} uint8, a bit for each element of {name}"
     if not isinstance(mask, np.ndarray):
-        raise ValueError(f"{demand}, got {type(mask).__name__!r}")  # noqa: TRY004
-    if mask.dtype != np.uint8 or mask.shape != ((n + 7) // 8,):
+        raise ValueError(f"{demand}, got {type(mask).__name__!r}")
+    if mask.dtype != np.uint8 or mask.shape != (size,):
         raise ValueError(f"{demand}, got shape {mask.shape} of dtype {mask.dtype}")
     return np.ascontiguousarray(mask)
 

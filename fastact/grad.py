@@ -12,7 +12,7 @@ from fastact.dropout import masked
 
 globals().update(operators.gradients(__name__))
 
-__all__ = [*(row.name for row in OPERATORS), "dropout"]
+__all__ = [*[row.name for row in OPERATORS], "dropout"]
 
 
 def dropout(

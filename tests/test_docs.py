@@ -13,8 +13,15 @@ from fastact._kernels.registry import OPERATORS
 
 SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 RUNTIME = [getattr(fastact, name) for name in fastact.runtime.__all__]
-FUNCTIONS = [case.public for case in CASES] + RUNTIME
-NAMES = [case.name for case in CASES] + fastact.runtime.__all__
+DROPOUT = {
+    "dropout": fastact.dropout,
+    "alpha_dropout": fastact.alpha_dropout,
+    "dropout_mask": fastact.dropout_mask,
+    "apply_mask": fastact.apply_mask,
+    "grad.dropout": fastact.grad.dropout,
+}
+FUNCTIONS = [case.public for case in CASES] + RUNTIME + list(DROPOUT.values())
+NAMES = [case.name for case in CASES] + fastact.runtime.__all__ + list(DROPOUT)
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)
 
@@ -46,6 +53,16 @@ def test_sections(case):
     assert found == list(SECTIONS)
     body = case.public.__doc__.split("\n\n")
     assert any(line.strip() and line.strip()[0].isupper() and line.strip().endswith(".") for line in body[:2])
+
+
+@pytest.mark.parametrize("function", DROPOUT.values(), ids=DROPOUT)
+def test_dropout_sections(function):
+    text = inspect.getdoc(function)
+    assert sections(text) == list(SECTIONS)
+    for parameter in inspect.signature(function).parameters.values():
+        assert re.search(rf"^{parameter.name} : \w", text, re.MULTILINE)
+        if isinstance(parameter.default, float):
+            assert f"{parameter.name} : float, default {parameter.default}" in text
 
 
 @pytest.mark.parametrize("function", RUNTIME, ids=fastact.runtime.__all__)

@@ -276,7 +276,10 @@ def test_empty_and_zero_dimensional(function):
 @each_function
 @pytest.mark.parametrize(
     ("dtype", "result"),
-    [(bool, np.float32), *((f"{u}int{bits}", np.float32 if bits <= 16 else np.float64) for u in ("", "u") for bits in (8, 16, 32, 64))],
+    [
+        (bool, np.float32),
+        *((f"{u}int{bits}", np.float32 if bits <= 16 else np.float64) for u in ("", "u") for bits in (8, 16, 32, 64)),
+    ],
 )
 def test_integers(function, dtype, result):
     x = np.arange(1000).astype(dtype)
@@ -347,9 +350,9 @@ def test_bad_axis(axis, error):
 
 def test_signatures_are_those_of_torch():
     for function in FUNCTIONS:
-        text = str(inspect.signature(function, eval_str=False))
-        assert [*inspect.signature(function).parameters] == ["x", "p", "training", "rng", "axis", "out", "return_mask"], text
-        assert [p.default for p in inspect.signature(function).parameters.values()][1:3] == [0.5, True]
+        parameters = inspect.signature(function).parameters
+        assert [*parameters] == ["x", "p", "training", "rng", "axis", "out", "return_mask"]
+        assert [parameter.default for parameter in parameters.values()][1:] == [0.5, True, None, None, None, False]
     assert [*inspect.signature(fastact.dropout_mask).parameters] == ["shape", "p", "rng"]
     assert [*inspect.signature(fastact.apply_mask).parameters] == ["x", "mask", "p", "out"]
     assert [*inspect.signature(grad.dropout).parameters][:3] == ["dy", "mask", "p"]
@@ -418,7 +421,8 @@ def test_bits_beyond_the_last_do_not_matter():
     ("x", "given"),
     [
         (np.ones(3, np.longdouble), "longdouble|float128"), (np.ones(3, np.complex64), "complex64"),
-        (np.array(["1"]), "<U1"), (np.array([None]), "object"), ("text", "str"), (None, "NoneType"), ([1, None], "list"),
+        (np.array(["1"]), "<U1"), (np.array([None]), "object"), ("text", "str"), (None, "NoneType"),
+        ([1, None], "list"),
     ],
 )  # fmt: skip
 def test_bad_x(x, given):
@@ -461,7 +465,9 @@ def test_bad_out(out, error):
     assert np.array_equal(out, before)
 
 
-@pytest.mark.parametrize(("rng", "error"), [("5", TypeError), (1.5, TypeError), (-1, ValueError), (object(), TypeError)])
+@pytest.mark.parametrize(
+    ("rng", "error"), [("5", TypeError), (1.5, TypeError), (-1, ValueError), (object(), TypeError)]
+)
 def test_bad_rng(rng, error):
     out = np.full(3, 99.0)
     for call in (
@@ -469,12 +475,14 @@ def test_bad_rng(rng, error):
         lambda: fastact.dropout(np.ones(3), 0, rng=rng, out=out),
         lambda: fastact.dropout_mask(3, rng=rng),
     ):
-        with pytest.raises(error, match=r"\(\): rng must be None, a non-negative integer or a numpy.random.Generator, got"):
+        with pytest.raises(error, match=r"\(\): rng must be None, a non-negative integer or a numpy.random.Generator"):
             call()
     assert np.array_equal(out, np.full(3, 99.0))
 
 
-@pytest.mark.parametrize(("shape", "error"), [(-1, ValueError), ((2, -3), ValueError), (1.5, TypeError), ("3", TypeError)])
+@pytest.mark.parametrize(
+    ("shape", "error"), [(-1, ValueError), ((2, -3), ValueError), (1.5, TypeError), ("3", TypeError)]
+)
 def test_bad_shape(shape, error):
     with pytest.raises(error, match=r"dropout_mask\(\): shape must be "):
         fastact.dropout_mask(shape)

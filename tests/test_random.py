@@ -130,17 +130,19 @@ def deviation(count: int, n: int, p: float) -> float:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the correlation of two sequences of bits, in standard deviations: the root of chi-square of their table."""
+    """Return the correlation of two sequences of bits in standard deviations: the root of chi-square."""
     n, both, ones_a, ones_b = len(a), *(int(np.count_nonzero(bits)) for bits in (a & b, a, b))
     return (both - ones_a * ones_b / n) * n**1.5 / math.sqrt(ones_a * (n - ones_a) * ones_b * (n - ones_b))
 
 
+def deviation_of_mask(seed: int, n: int, p: float) -> float:
+    kept_count = int(np.bitwise_count(fastact.dropout_mask(n, p, rng=seed)).sum(dtype=np.int64))
+    return deviation(n - kept_count, n, p)
+
+
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_binomial(p):
-    n = 2**26
-    for seed in range(3):
-        dropped = n - int(np.bitwise_count(fastact.dropout_mask(n, p, rng=seed)).sum(dtype=np.int64))
-        assert abs(deviation(dropped, n, p)) < LIMIT
+    assert max(abs(deviation_of_mask(seed, 2**26, p)) for seed in range(3)) < LIMIT
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -208,9 +210,7 @@ def test_seeds_that_differ_in_one_bit():
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_binomial_over_many_seeds(p):
     """The deviations of 200 seeds are normal themselves."""
-    n = 2**26
-    counts = [n - int(np.bitwise_count(fastact.dropout_mask(n, p, rng=seed)).sum(dtype=np.int64)) for seed in range(200)]
-    deviations = np.array([deviation(count, n, p) for count in counts])
+    deviations = np.array([deviation_of_mask(seed, 2**26, p) for seed in range(200)])
     assert np.abs(deviations).max() < LIMIT
     assert abs(deviations.mean()) * math.sqrt(200) < LIMIT
     assert abs((deviations**2).mean() - 1) < LIMIT * math.sqrt(2 / 200)

@@ -1,11 +1,11 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-Array = np.ndarray[Any, Any]
-Mask = np.ndarray[Any, np.dtype[np.uint8]]
+Array: TypeAlias = np.ndarray[Any, Any]
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
 def draw(
     x: Array, y: Array, seed: bytes, threshold: int, values: tuple[float, float, float], with_mask: bool

@@ -18,13 +18,12 @@ def seed_of(rng: Any, function: str) -> bytes:
     """
     if rng is None:
         return os.urandom(SEED_BYTES)
-    if not isinstance(rng, np.random.Generator):
+    try:
+        generator = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
         demand = f"{function}(): rng must be None, a non-negative integer or a numpy.random.Generator"
-        try:
-            rng = np.random.default_rng(rng)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{demand}, got {rng!r}") from error
-    return rng.bytes(SEED_BYTES)
+        raise type(error)(f"{demand}, got {rng!r}") from error
+    return generator.bytes(SEED_BYTES)
 
 
 def probability(p: Any, function: str) -> float:
