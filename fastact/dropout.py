@@ -297,11 +297,11 @@ def drop(
     threshold = threshold_of(p) if training else 0
     seed = seed_of(rng, function) if training else b""
     mask = None
-    if 0 < threshold < WORDS and len(axes) == array.ndim:
+    if 0 < threshold < WORDS and len(axes) == array.ndim and array.flags.c_contiguous:
         mask = random.draw(array, y, seed, threshold, values_of(p), return_mask)
     elif 0 < threshold < WORDS:
         mask = shared_mask(array.shape, axes, seed, threshold)
-        random.apply(array, y, mask, values_of(p))
+        apply(array, y, mask, values_of(p))
     else:
         random.copy(y, array if threshold == 0 else values_of(p).dropped if p < 1 else 0.0)
     result = y if out is not None or y.ndim > 0 else y[()]
@@ -317,7 +317,7 @@ def masked(function: str, name: str, x: ArrayLike, mask: Mask, p: float, out: Ar
     bits = checked_mask(mask, array.size, name, function)
     y = output(array, out, function)
     if p < 1:
-        random.apply(array, y, bits.copy() if np.may_share_memory(bits, y) else bits, dropout_values(p))
+        apply(array, y, bits.copy() if np.may_share_memory(bits, y) else bits, dropout_values(p))
     else:
         random.copy(y, 0.0)
     return y if out is not None or y.ndim > 0 else y[()]
@@ -337,10 +337,27 @@ def constant_mask(n: int, is_kept: bool) -> Mask:
 
 def shared_mask(shape: tuple[int, ...], axes: Sequence[int], seed: bytes, threshold: int) -> Mask:
     """Return the mask of an array whose draws are those of the array of some of its axes."""
-    drawn = [length if k in axes else 1 for k, length in enumerate(shape)]
-    n = math.prod(drawn)
-    keep = np.unpackbits(random.draw_bits(n, seed, threshold), count=n, bitorder="little").reshape(drawn)
-    return np.packbits(np.broadcast_to(keep, shape), bitorder="little")
+    drawn = tuple(length if k in axes else 1 for k, length in enumerate(shape))
+    mask = random.draw_bits(math.prod(drawn), seed, threshold)
+    return mask if drawn == shape else packed(np.broadcast_to(unpacked(mask, drawn), shape))
+
+
+def packed(keep: Array) -> Mask:
+    return np.packbits(keep, bitorder="little")
+
+
+def unpacked(mask: Mask, shape: tuple[int, ...]) -> Array:
+    return np.unpackbits(mask, count=math.prod(shape), bitorder="little").reshape(shape)
+
+
+def apply(x: Array, y: Array, mask: Mask, values: Values) -> None:
+    """Apply a mask. Dense arrays in Fortran's or another order are taken as they lie: the mask is put in their order."""
+    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    across, down = x.transpose(order), y.transpose(order)
+    if across.flags.c_contiguous and down.flags.c_contiguous and not x.flags.c_contiguous:
+        random.apply(across, down, packed(unpacked(mask, x.shape).transpose(order)), values)
+    else:
+        random.apply(x, y, mask, values)
 
 
 def real_array(x: ArrayLike, name: str, function: str) -> Array:
