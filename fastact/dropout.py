@@ -351,13 +351,13 @@ def unpacked(mask: Mask, shape: tuple[int, ...]) -> Array:
 
 
 def apply(x: Array, y: Array, mask: Mask, values: Values) -> None:
-    """Apply a mask. Dense arrays in Fortran's or another order are taken as they lie: the mask is put in their order."""
-    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
-    across, down = x.transpose(order), y.transpose(order)
-    if across.flags.c_contiguous and down.flags.c_contiguous and not x.flags.c_contiguous:
-        random.apply(across, down, packed(unpacked(mask, x.shape).transpose(order)), values)
-    else:
-        random.apply(x, y, mask, values)
+    """Apply a mask. Dense arrays in Fortran's or another order are taken as they lie, and the mask is put in it."""
+    if not x.flags.c_contiguous:
+        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+        across, down = x.transpose(order), y.transpose(order)
+        if across.flags.c_contiguous and down.flags.c_contiguous:
+            x, y, mask = across, down, packed(unpacked(mask, x.shape).transpose(order))
+    random.apply(x, y, mask, values)
 
 
 def real_array(x: ArrayLike, name: str, function: str) -> Array:

@@ -33,6 +33,9 @@ ctypedef (lanes, lanes, lanes, lanes, lanes) prepared_seed
 cdef prepared_seed prepared(const uint64_t* seed, uint64_t counter) noexcept nogil
 cdef void draw_32(prepared_seed seed, uint64_t counter, Py_ssize_t first, words_output words) noexcept nogil
 cdef void draw_128(prepared_seed seed, uint64_t counter, words_output words) noexcept nogil
+cdef void pack_less_than_128(
+    const uint32_t* words, Py_ssize_t n, uint32_t threshold, uint8_t* mask, Py_ssize_t offset
+) noexcept nogil
 cdef void keep_by_words(
     const real* x, const uint32_t* words, uint32_t threshold, real scale, real shift, real dropped, Py_ssize_t start,
     Py_ssize_t n, output y
@@ -44,6 +47,7 @@ cdef void uniform_of_words(const uint32_t* words, Py_ssize_t start, Py_ssize_t n
 cdef void philox_words(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void draw_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void dropout(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void dropout_with_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void uniform(char** args, const Py_ssize_t* lengths) noexcept nogil
 

@@ -81,6 +81,11 @@ def philox_words(args, lengths):
         words[i] = scratch[i]
 
 
+def pack_less_than_128(words, n, threshold, mask, offset):
+    for start in range(0, n, 8):
+        pack_at_most_8(words, start, n, threshold, mask, offset + start // 8)
+
+
 def draw_mask(args, lengths):
     """Write the bits of lengths[0] elements from element lengths[1] on: set where the word reaches the threshold.
 
@@ -97,8 +102,7 @@ def draw_mask(args, lengths):
         pack_128(words, threshold, mask, start // 8)
     if whole < n:
         draw_128(seed, counter_of(lengths[1] + whole), words)
-        for start in range(0, n - whole, 8):
-            pack_at_most_8(words, start, n - whole, threshold, mask, (whole + start) // 8)
+        pack_less_than_128(words, n - whole, threshold, mask, whole // 8)
 
 
 def keep_by_words(x, words, threshold, scale, shift, dropped, start, n, y):
@@ -128,6 +132,27 @@ def dropout(args, lengths):
         keep_by_words(x, words, threshold, scale, shift, dropped, start, 128, y)
     if whole < n:
         draw_128(seed, counter_of(lengths[1] + whole), words)
+        keep_by_words(x, words, threshold, scale, shift, dropped, whole, n - whole, y)
+
+
+def dropout_with_mask(args, lengths):
+    """Do what dropout does, and write the bits."""
+    x = operand(args, 0)
+    y = output_operand(args, 1)
+    seed = prepared(seed_operand(args, 2), counter_of(lengths[1]))
+    words = words_operand(args, 3)
+    threshold = words_operand(args, 4)[0]
+    scale, shift, dropped = operand(args, 5)[0], operand(args, 5)[1], operand(args, 5)[2]
+    mask = bytes_operand(args, 6)
+    n = lengths[0]
+    whole = n - n % 128
+    for start in range(0, whole, 128):
+        draw_128(seed, counter_of(lengths[1] + start), words)
+        pack_128(words, threshold, mask, start // 8)
+        keep_by_words(x, words, threshold, scale, shift, dropped, start, 128, y)
+    if whole < n:
+        draw_128(seed, counter_of(lengths[1] + whole), words)
+        pack_less_than_128(words, n - whole, threshold, mask, whole // 8)
         keep_by_words(x, words, threshold, scale, shift, dropped, whole, n - whole, y)
 
 

@@ -32,7 +32,7 @@ cdef enum:
     CACHE_LINE = 64
     # The words that a kernel draws at a time.
     WORDS = 128
-    # Elements between drawing a mask and applying it: both stay in the first-level cache. A multiple of WORDS.
+    # Elements of a 16-bit type that are converted at a time: they stay in the first-level cache. A multiple of WORDS.
     BLOCK = 4096
     # Of its mask.
     BLOCK_BYTES = 512
@@ -49,6 +49,7 @@ ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
 cdef struct Type:
     BlockKernel draw_mask
     BlockKernel dropout
+    BlockKernel dropout_with_mask
     BlockKernel apply_mask
     BlockKernel uniform
     Conversion widen
@@ -83,6 +84,7 @@ cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
     cdef Type of_arrays
     of_arrays.draw_mask = find_block_kernel(precision, "draw_mask")
     of_arrays.dropout = find_block_kernel(precision, "dropout")
+    of_arrays.dropout_with_mask = find_block_kernel(precision, "dropout_with_mask")
     of_arrays.apply_mask = find_block_kernel(precision, "apply_mask")
     of_arrays.uniform = find_block_kernel(precision, "uniform")
     of_arrays.widen = find_conversion(f"{precision}_of_{half}")
@@ -117,11 +119,15 @@ cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py
 cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     cdef char storage[4 * WORDS + CACHE_LINE]
     cdef Py_ssize_t[2] lengths
-    cdef char* args[6]
+    cdef char* args[7]
     args[0], args[1], args[2], args[3] = x, y, <char*>call.seed, <char*>aligned(storage)
     args[4], args[5] = <char*>&call.threshold, <char*>call.values
     lengths[0], lengths[1] = n, first
-    call.type.dropout(args, lengths)
+    if call.mask == NULL:
+        call.type.dropout(args, lengths)
+    else:
+        args[6] = <char*>(call.mask + first // 8)
+        call.type.dropout_with_mask(args, lengths)
 
 
 cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
@@ -131,12 +137,11 @@ cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, P
 
 
 cdef inline void compute_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    if call.mask == NULL:
-        dropout(call, x, y, first, n)
-        return
-    if call.is_drawing:
+    if y == NULL:
         draw_mask(call, call.mask + first // 8, first, n)
-    if y != NULL:
+    elif call.is_drawing:
+        dropout(call, x, y, first, n)
+    else:
         apply_mask(call, x, y, call.mask + first // 8, n)
 
 
