@@ -369,7 +369,7 @@ def real_array(x: ArrayLike, name: str, function: str) -> Array:
 
 def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:
     try:
-        return sorted(normalize_axis_tuple(axis, ndim, "axis"))
+        return normalize_axis_tuple(axis, ndim, "axis")
     except TypeError:
         raise TypeError(f"{function}(): axis must be None, an integer or a tuple of integers, got {axis!r}") from None
 
@@ -405,7 +405,7 @@ def size_of(shape: int | Sequence[int]) -> int:
     """Return the number of elements of a shape, or raise."""
     demand = "dropout_mask(): shape must be a non-negative integer or a tuple of them"
     try:
-        lengths = [operator.index(length) for length in (shape if isinstance(shape, Sequence) else (shape,))]
+        lengths = [operator.index(length) for length in (shape if np.iterable(shape) else (shape,))]
     except TypeError:
         raise TypeError(f"{demand}, got {shape!r}") from None
     if any(length < 0 for length in lengths):

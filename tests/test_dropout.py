@@ -489,7 +489,7 @@ def test_bad_shape(shape, error):
 
 
 def test_shapes():
-    for shape in (12, (12,), (3, 4), [2, 6], np.int64(12), (np.int32(3), 4), (1, 3, 2, 2)):
+    for shape in (12, (12,), (3, 4), [2, 6], np.array([2, 6]), np.int64(12), (np.int32(3), 4), (1, 3, 2, 2)):
         assert np.array_equal(fastact.dropout_mask(shape, rng=4), fastact.dropout_mask(12, rng=4))
     assert len(fastact.dropout_mask(())) == 1
     assert len(fastact.dropout_mask((3, 0))) == 0

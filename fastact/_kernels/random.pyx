@@ -11,7 +11,7 @@ cimport numpy as np
 import numpy as np
 
 from fastact._kernels.ufuncs import KERNELS
-from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_chunks
 
 np.import_array()
 
@@ -173,14 +173,15 @@ cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
         first += BLOCK
 
 
-cdef void compute(Call* call):
+cdef void compute(Task task, Call* call):
+    """Call the task for each chunk of the elements."""
     cdef Py_ssize_t chunk, chunks = (call.n + CHUNK - 1) // CHUNK
     with nogil:
         if call.n >= SERIAL_BELOW:
-            run_chunks(compute_chunk, call, chunks)
+            run_chunks(task, call, chunks)
         else:
             for chunk in range(chunks):
-                compute_chunk(call, chunk)
+                task(call, chunk)
 
 
 # ---- Arrays.
@@ -265,7 +266,7 @@ def draw(np.ndarray x, np.ndarray y, bytes seed, threshold, values, bint with_ma
     call.is_drawing = True
     set_seed(&call, seed, threshold)
     set_type(&call, &rounded, of_arrays, values)
-    compute(&call)
+    compute(compute_chunk, &call)
     return mask
 
 
@@ -279,7 +280,7 @@ def draw_bits(Py_ssize_t n, bytes seed, threshold):
     call.is_drawing = True
     call.n = n
     set_seed(&call, seed, threshold)
-    compute(&call)
+    compute(compute_chunk, &call)
     return mask
 
 
@@ -342,7 +343,7 @@ def apply(np.ndarray x, np.ndarray y, np.ndarray mask, values):
     if of_arrays != NULL:
         call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
         set_type(&call, &rounded, of_arrays, values)
-        compute(&call)
+        compute(compute_chunk, &call)
         return
     dtype = np.dtype(np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
     set_type(&call, &rounded, &FLOAT32 if dtype.num == np.NPY_FLOAT32 else &FLOAT64, values)
@@ -444,8 +445,7 @@ def uniform(shape, dtype, bytes seed):
     call.type = &FLOAT32 if np.PyArray_TYPE(y) == np.NPY_FLOAT32 else &FLOAT64
     call.y, call.n = np.PyArray_BYTES(y), np.PyArray_SIZE(y)
     set_seed(&call, seed, 0)
-    with nogil:
-        run_chunks(uniform_chunk, &call, (call.n + CHUNK - 1) // CHUNK)
+    compute(uniform_chunk, &call)
     return y
 
 
