@@ -317,7 +317,8 @@ def masked(function: str, name: str, x: ArrayLike, mask: Mask, p: float, out: Ar
     bits = checked_mask(mask, array.size, name, function)
     y = output(array, out, function)
     if p < 1:
-        apply(array, y, bits.copy() if np.may_share_memory(bits, y) else bits, dropout_values(p))
+        is_shared = out is not None and np.may_share_memory(bits, out)
+        apply(array, y, bits.copy() if is_shared else bits, dropout_values(p))
     else:
         random.copy(y, 0.0)
     return y if out is not None or y.ndim > 0 else y[()]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import fastact
 import philox_reference
 from fastact._kernels import random
+from fastact._kernels.seeds import threshold_of
 
 HALF = 2**31
 SEED = bytes(range(7, 23))
@@ -69,6 +71,15 @@ def test_thresholds(threshold):
     for near, is_kept in ((word, True), (word + 1, False)):
         bits = np.unpackbits(random.draw_bits(5000, SEED, near), count=5000, bitorder="little")
         assert bits[77] == is_kept
+
+
+def test_probability_is_met_to_the_last_word():
+    """P(drop) is p to within half a word of 2**32, for any p."""
+    generator = np.random.default_rng(2)
+    drawn = generator.random(1000) ** np.repeat([1, 20], 500)
+    for p in map(float, (*PROBABILITIES, 2.0**-33, 3 * 2.0**-34, 1 - 2.0**-33, 1 / 3, *drawn)):
+        assert abs(Fraction(threshold_of(p), 2**32) - Fraction(p)) <= Fraction(1, 2**33)
+    assert [threshold_of(p) for p in (0.0, 0.1, 0.5, 1.0)] == [0, 429_496_730, 2**31, 2**32]
 
 
 def test_computed_in_pieces():
