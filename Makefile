@@ -13,6 +13,14 @@ SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_kernels/*.py
 # What is run is the installed package: nothing, subprocesses included, imports the sources in the current directory.
 INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
 
+# All tests run under the default backend, auto. What depends on who compiled the kernels runs again under each of the
+# others. These files do not: they compute nothing, choose backends themselves, or follow from the equal bits that
+# test_numba_backend.py finds (accuracy and gradients, which take most of the time).
+SAME_FOR_ALL_BACKENDS := $(addprefix --ignore=tests/test_,\
+	accuracy.py builds.py cache.py docs.py gradient.py house.py import.py numba_backend.py)
+# Exit status 5: ARGS selects no such test.
+UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest $(2) $(ARGS) || test $$? -eq 5
+
 .PHONY: demo test lint bench docs format clean
 .DELETE_ON_ERROR:
 
@@ -21,7 +29,10 @@ demo: $(VENV)/installed
 	$(INSTALLED) -m fastact demo --out $(OUT)
 
 test: $(VENV)/installed $(VENV)/test
-	$(INSTALLED) -m pytest $(ARGS)
+	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && set -e; \
+	$(call UNDER,auto); \
+	$(call UNDER,numba,$(SAME_FOR_ALL_BACKENDS)); \
+	$(call UNDER,cython,$(SAME_FOR_ALL_BACKENDS))
 
 lint: $(VENV)/installed $(VENV)/lint
 	$(BIN)/ruff check

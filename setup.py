@@ -51,10 +51,12 @@ if "clang" not in os.environ.get("CC", "") and sys.platform != "darwin":
         "-fno-thread-jumps",
         # A loop for each side of a condition on a parameter (softplus's beta == 1: 2.3 times as fast).
         "--param=max-unswitch-insns=1000",
-        # Two iterations side by side: the latency of one is filled by the other (5 to 10% on AVX-512).
+        # Two iterations side by side: the latency of one is filled by the other (5 to 10% on AVX-512), of long formulas
+        # too.
         "-funroll-loops",
         "--param=max-unroll-times=2",
         "--param=max-unrolled-insns=800",
+        "--param=max-average-unrolled-insns=400",
         "-fschedule-insns",
         "-fsched-pressure",
     ]
@@ -231,25 +233,27 @@ def kernel_modules(rows):
 
 def front_doors():
     """Return the extensions between Python and the kernels. They run on every processor: no flags for a newer one."""
-    arguments = {
-        "include_dirs": [get_include(), str(KERNELS)],
-        "define_macros": [
-            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
-            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
-        ],
-        "depends": [str(KERNELS / name) for name in ("cpu.h", "environment.h", "pool.hpp", "ufuncs.pxd")],
+    modules = {
+        "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
+        "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+        "random": ["random.pyx"],
     }
-    flags = ["-O3", "-g0", "-fvisibility=hidden"]
+    headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [
         Extension(
-            "fastact._kernels.ufuncs",
-            ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
+            f"fastact._kernels.{name}",
+            [f"fastact/_kernels/{source}" for source in sources],
             language="c++",
-            extra_compile_args=["-std=c++17", *flags, "-pthread"],
+            include_dirs=[get_include(), str(KERNELS)],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
+            extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
             extra_link_args=["-pthread"],
-            **arguments,
-        ),
-        Extension("fastact._kernels.random", ["fastact/_kernels/random.pyx"], extra_compile_args=flags, **arguments),
+            depends=[str(header) for header in headers],
+        )
+        for name, sources in modules.items()
     ]
 
 

@@ -1,18 +1,23 @@
 """Dropout: masks that depend on the seed and the element's index alone, drawn and applied in one pass over memory."""
 
+from __future__ import annotations
+
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
-from numpy.typing import ArrayLike
 
 from fastact._kernels import random
 from fastact._kernels.arguments import ARRAY, FLOAT32, FLOAT64, checked
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
+
+if TYPE_CHECKING:
+    # A millisecond of every import.
+    from numpy.typing import ArrayLike
 
 __all__ = ["alpha_dropout", "apply_mask", "dropout", "dropout_mask"]
 

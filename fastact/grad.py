@@ -1,14 +1,19 @@
 """Gradients: ``grad.NAME(dy, x, ...)`` is ``dy`` times the derivative of ``fastact.NAME(x, ...)``, in one pass."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastact._kernels import operators
 from fastact._kernels.random import undisturbed
 from fastact._kernels.registry import OPERATORS
 from fastact.dropout import masked
+
+if TYPE_CHECKING:
+    # A millisecond of every import.
+    from numpy.typing import ArrayLike
 
 globals().update(operators.gradients(__name__))
 

@@ -4,15 +4,15 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastact._kernels import ufuncs
+from fastact._kernels import backend, forks, tiers, ufuncs
 
-__all__ = ["get_num_threads", "set_num_threads", "show_config", "threads"]
+__all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config", "threads", "warmup"]
 
 MOST_THREADS = 2**31 - 1
 
@@ -206,8 +206,140 @@ def affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def get_backend() -> str:
+    """Return the backend: "auto", "numba" or "cython".
+
+    Examples
+    --------
+    >>> import fastact
+    >>> fastact.get_backend()  # doctest: +SKIP
+    'auto'
+    """
+    return tiers.get_backend()
+
+
+def set_backend(name: str) -> None:
+    """Choose whose kernels compute, for the process. Results do not depend on it, to the last bit.
+
+    Parameters
+    ----------
+    name : {"auto", "numba", "cython"}
+        "cython": the kernels compiled ahead of time. "auto": these, until a kernel has used 50 ms; then Numba compiles
+        it for this very processor in the background, and no call waits. "numba": a kernel is compiled when it is first
+        called on more than one element, and that call waits; large arrays are computed in Numba's threads, whose layer
+        must be omp or tbb.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `name` is none of these.
+    RuntimeError
+        If it is "numba" and Numba cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import fastact
+    >>> fastact.set_backend("cython")
+    >>> fastact.set_backend("auto")
+    """
+    accepted = ", ".join(repr(accepted) for accepted in backend.BACKENDS)
+    if not isinstance(name, str):
+        raise TypeError(f"set_backend(): name must be one of {accepted}, got {type(name).__name__!r}")
+    if name not in backend.BACKENDS:
+        raise ValueError(f"set_backend(): name must be one of {accepted}, got {name!r}")
+    if name == "numba":
+        require_numba("set_backend")
+    tiers.set_backend(name)
+
+
+def require_numba(function: str) -> None:
+    try:
+        backend.compiler()
+    except backend.UnusableError as error:
+        raise RuntimeError(f"{function}(): the backend 'numba' cannot be used: {error}") from None
+
+
+def warmup(names: str | Iterable[str] | None = None, dtypes: Any = None) -> None:
+    """Compile kernels with Numba now, or load them from the cache, so that no later call has to wait.
+
+    Shows a progress bar if standard error is a terminal and tqdm is installed. Does nothing if the backend is
+    "cython", or "auto" without a usable Numba.
+
+    Parameters
+    ----------
+    names : str or iterable of str, optional
+        Operators, as in ``fastact.NAME``, which includes their gradients, or ufuncs, as in ``fastact.ufuncs.NAME``.
+        All by default.
+    dtypes : dtype or iterable of dtypes, optional
+        The types of arrays to come. Floating-point types and bool; all by default.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is none that operators take.
+    ValueError
+        If a name is unknown.
+    RuntimeError
+        If the backend is "numba" and Numba cannot be used.
+
+    Examples
+    --------
+    >>> import fastact
+    >>> fastact.warmup(["sigmoid", "elu"], "float32")  # doctest: +SKIP
+    """
+    kernels, precisions = kernels_of(names), precisions_of(dtypes)
+    if get_backend() == "cython":
+        return
+    if get_backend() == "numba":
+        require_numba("warmup")
+    for key in with_progress([key for key in tiers.compilable() if key[0] in kernels and key[1] in precisions]):
+        backend.compile_one(key)
+
+
+def kernels_of(names: str | Iterable[str] | None) -> set[str]:
+    """Return the names of kernels for names of operators or ufuncs."""
+    if names is None:
+        return set(ufuncs.UFUNCS)
+    kernels: set[str] = set()
+    for name in [names] if isinstance(names, str) else names:
+        if name not in ufuncs.UFUNCS:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(str(name), ufuncs.UFUNCS) or sorted(ufuncs.UFUNCS)
+            raise ValueError(
+                f"warmup(): names must be operators or ufuncs, got {name!r}; nearest: {', '.join(nearest)}"
+            )
+        kernels.update({name, f"grad_{name}"} & set(ufuncs.UFUNCS))
+    return kernels
+
+
+def precisions_of(dtypes: Any) -> set[str]:
+    """Return the types in which arrays of these types are computed."""
+    if dtypes is None:
+        return {"float32", "float64"}
+    is_one = isinstance(dtypes, (str, type, np.dtype)) or not isinstance(dtypes, Iterable)
+    precisions: set[str] = set()
+    for dtype in map(np.dtype, [dtypes] if is_one else dtypes):
+        name = {"float16": "float32", "bfloat16": "float32", "bool": "float32"}.get(dtype.name, dtype.name)
+        if name not in ("float32", "float64"):
+            raise TypeError(f"warmup(): dtypes must be floating-point types of 16 to 64 bits or bool, got {dtype.name}")
+        precisions.add(name)
+    return precisions
+
+
+def with_progress(keys: list[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """Return the keys, with a progress bar where somebody sees it."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return keys
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return keys
+    return tqdm(keys, desc="fastact: compiling", unit="kernel", leave=False)  # type: ignore[no-any-return]
+
+
 def show_config() -> None:
-    """Print versions, processor, instruction set and threads, and why they were chosen.
+    """Print versions, processor, threads and compilers, why they were chosen, and which compiler's kernels run.
 
     Examples
     --------
@@ -218,7 +350,12 @@ def show_config() -> None:
     instruction sets : baseline, avx2, avx512
     in use           : avx512 (the best this processor offers)
     threads          : 2 (processors this process may run on)
-    backend          : cython
+    backend          : auto
+    Numba            : 0.68.1 (not imported yet)
+    large arrays     : own threads
+    kernels          : float32 float64
+      elu            : numba   cython
+      ...
     """
     print(config_text())
 
@@ -234,11 +371,45 @@ def config_text() -> str:
         "instruction sets": ", ".join(ufuncs.AVAILABLE),
         "in use": f"{ufuncs.CHOSEN} ({ufuncs.REASON})",
         "threads": f"{threads_now} ({reason})",
-        "backend": "cython",
+        "backend": get_backend(),
+        "Numba": numba_text(),
+        "large arrays": "Numba's threads" if tiers.uses_numba_threads() else own_threads_text(),
+        "kernels": "float32 float64",
+        **kernel_texts(),
     }
     python = ".".join(str(part) for part in sys.version_info[:3])
     title = f"fastact {fastact.__version__}, NumPy {np.__version__}, Python {python}"
     return "\n".join([title, *(f"{name:<17}: {value}" for name, value in facts.items())])
+
+
+def numba_text() -> str:
+    """Return Numba's version, or why it is not used."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if backend.STATE.unusable:
+        return f"not used: {backend.STATE.unusable}"
+    if backend.STATE.compiler is not None:
+        return str(backend.STATE.compiler.versions()[0])
+    try:
+        return f"{version('numba')} (not imported yet)"
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def own_threads_text() -> str:
+    reason = backend.STATE.failures.get(tiers.THREADS)
+    return f"own threads ({reason})" if reason and get_backend() == "numba" else "own threads"
+
+
+def kernel_texts() -> dict[str, str]:
+    """Return what runs now of each kernel, and why Numba could not compile it if that is so."""
+    texts = {}
+    for name in ufuncs.UFUNCS:
+        running = ["numba" if tiers.runs_numba((name, precision)) else "cython" for precision in ("float32", "float64")]
+        failures = {reason for (failed, _), reason in backend.STATE.failures.items() if failed == name}
+        failures -= {backend.STATE.unusable}
+        texts[f"  {name}"] = "  ".join([f"{running[0]:<7}", running[1], *sorted(failures)])
+    return texts
 
 
 def processor_name() -> str:
@@ -252,3 +423,4 @@ def processor_name() -> str:
 
 INITIAL_THREADS = default_threads(os.environ, affinity())
 set_num_threads(INITIAL_THREADS.threads)
+forks.begin()

@@ -249,13 +249,14 @@ def test_show_config(capsys):
     lines = text.splitlines()
     assert lines[0].startswith(f"fastact {fastact.__version__}, NumPy {np.__version__}, Python 3.")
     facts = dict(line.split(":", 1) for line in lines[1:])
-    assert [name.strip() for name in facts] == ["processor", "instruction sets", "in use", "threads", "backend"]
+    names = ["processor", "instruction sets", "in use", "threads", "backend", "Numba", "large arrays", "kernels"]
+    assert [name.strip() for name in facts] == names + list(vars(fastact.ufuncs)["__all__"])
     with fastact.threads(1234):
         fastact.show_config()
     assert "1234 (set_num_threads or threads)" in capsys.readouterr().out
 
 
-# ---- When they start. In processes of their own: this one has threads already.
+# ---- When they start. In processes of their own: this one has threads already. Numba would bring its own.
 
 START = """
 import os, sys, threading, time
@@ -310,7 +311,9 @@ def test_nothing_starts_at_import_or_in_small_calls():
 
 
 def test_workers_start_at_the_first_large_call():
-    passes("check(); assert native_threads() == before + 2; assert ufuncs.started_workers() == 2")
+    passes(
+        "check(); assert native_threads() == before + 2; assert ufuncs.started_workers() == 2", FASTACT_BACKEND="cython"
+    )
 
 
 def test_one_thread_starts_none():
@@ -322,13 +325,16 @@ assert native_threads() == before
 
 
 def test_parked_workers_take_no_time():
-    passes("""
+    passes(
+        """
 check()
 time.sleep(0.2)
 first = time.process_time()
 time.sleep(0.5)
 assert time.process_time() - first < 0.05
-""")
+""",
+        FASTACT_BACKEND="cython",
+    )
 
 
 def test_exit_with_workers_is_clean():

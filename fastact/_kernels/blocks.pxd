@@ -8,6 +8,7 @@ cdef extern from "primitives.h":
     real negative_magnitude "fastact_negative_magnitude"(real) noexcept nogil
     real copysign "fastact_copysign"(real, real) noexcept nogil
     real negative_part "fastact_negative_part"(real) noexcept nogil
+    real positive_part "fastact_positive_part"(real) noexcept nogil
     real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
     real multiply_sign "fastact_multiply_sign"(real, real) noexcept nogil
     ctypedef real* output "fastact_output"

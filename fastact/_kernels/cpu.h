@@ -25,7 +25,18 @@ static inline int fastact_has_avx512(void)
            __builtin_cpu_supports("avx512vl");
 }
 
+static inline int fastact_has_fused_multiply_add(void) { return fastact_has_avx2(); }
+
 #else
+
+static inline int fastact_has_fused_multiply_add(void)
+{
+#if defined(__aarch64__) || defined(__powerpc64__) || defined(__s390x__)
+    return 1;
+#else
+    return 0;
+#endif
+}
 
 static inline int fastact_has_avx2(void) { return 0; }
 static inline int fastact_has_avx512(void) { return 0; }

@@ -35,7 +35,7 @@ UNIT_BITS = 32.0
 UNIT = 2.3283064365386963e-10
 
 # log1p(t) is about LOG1P_SLOPE*t on all of [0, 1]: the rest is small, and so are its errors.
-LOG1P_SLOPE = 0.84375
+LOG1P_SLOPE = 0.828125
 # As far down as a factor 1/TINY alone reaches.
 SOFTPLUS_EXP_MIN = -153.0
 # Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
@@ -52,38 +52,40 @@ SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 
 
 def exp_polynomial(r):
-    """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-28.2 of exp(r).
+    """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-27.6 of exp(r).
 
-    fpminimax(exp(x), [|2,...,6|], [|SG...|], [-0.34658;0.34658], floating, relative, 1+x)
+    fpminimax(exp(x), [|2,...,6|], [|SG...|], [-0.34658;0.34658], floating, absolute, 1+x): in absolute terms, since
+    expm1 is at its largest error where r is negative.
     """
-    q = multiply_add(r, 0.0013782458, 0.008368669)
-    q = multiply_add(r, q, 0.041668963)
-    q = multiply_add(r, q, 0.16666521)
-    return multiply_add(r, q, 0.4999999)
+    q = multiply_add(r, 0.0013657017, 0.008368952)
+    q = multiply_add(r, q, 0.041671455)
+    q = multiply_add(r, q, 0.16666518)
+    return multiply_add(r, q, 0.4999998)
 
 
 def exp_rest(r, r_low):
-    """Return exp(r + r_low) - 1 - r, to the first order in r_low, which is at most 5e-6."""
-    return fma(r * r, fma(HALF, r_low, exp_polynomial(r)), fma(r_low, r, r_low))
+    """Return exp(r + r_low) - 1 - r."""
+    argument = r + r_low
+    return fma(argument * argument, exp_polynomial(argument), r_low)
 
 
 def log1p_polynomial(v):
-    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-29.1 of log1p(t)/t.
+    """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-29.7 of log1p(t)/t.
 
-    fpminimax(log1p(x + 1/2)/(x + 1/2) - 27/32, 10, [|SG...|], [-1/2;1/2], absolute)
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 53/64, 10, [|SG...|], [-1/2;1/2], absolute)
     Odd and even powers apart, for half the latency; the first terms, whose roundings count, one after the other.
     """
     w = v * v
-    odd = multiply_add(w, 0.0022219478, 0.0038573088)
-    odd = multiply_add(w, odd, 0.011884035)
-    odd = multiply_add(w, odd, 0.036607586)
-    even = multiply_add(w, -0.0032177349, -0.006766606)
+    odd = multiply_add(w, 0.0020435932, 0.003979805)
+    odd = multiply_add(w, odd, 0.011853445)
+    odd = multiply_add(w, odd, 0.036610927)
+    even = multiply_add(w, -0.003217737, -0.0067666057)
     even = multiply_add(w, even, -0.020566603)
     even = multiply_add(w, even, -0.067688026)
     q = multiply_add(v, odd, even)
-    q = multiply_add(v, q, 0.1326099)
+    q = multiply_add(v, q, 0.13260975)
     q = multiply_add(v, q, -0.2885271)
-    return multiply_add(v, q, -0.032819785)
+    return multiply_add(v, q, -0.017194783)
 
 
 def tanh_polynomial(z):

@@ -24,7 +24,7 @@ SCALED_EXP_MIN = -1455.0
 UNIT_BITS = 64.0
 UNIT = 5.421010862427522e-20
 
-LOG1P_SLOPE = 0.84375
+LOG1P_SLOPE = 0.875
 SOFTPLUS_EXP_MIN = -1090.0
 SOFTPLUS_BEND = 0.4375
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
@@ -53,37 +53,37 @@ def exp_polynomial(r):
 
 
 def exp_rest(r, r_low):
-    """Return exp(r + r_low) - 1 - r, to the first order in r_low, which is at most 1e-13: 1e3 ULP of exp(r)."""
-    rest = r * r * exp_polynomial(r)
-    return rest + fma(r_low, r + rest, r_low)
+    """Return exp(r + r_low) - 1 - r."""
+    argument = r + r_low
+    return fma(argument * argument, exp_polynomial(argument), r_low)
 
 
 def log1p_polynomial(v):
     """Return log1p(t)/t - LOG1P_SLOPE, v = t - 1/2, for 0 <= t <= 1, to 2**-53.7 of log1p(t)/t.
 
-    fpminimax(log1p(x + 1/2)/(x + 1/2) - 27/32, 19, [|D...|], [-1/2;1/2], absolute)
+    fpminimax(log1p(x + 1/2)/(x + 1/2) - 7/8, 19, [|D...|], [-1/2;1/2], absolute)
     Odd and even powers apart, for half the latency; the first terms, whose roundings count, one after the other.
     """
     w = v * v
-    odd = multiply_add(w, 5.882103113940909e-05, 7.311014538787288e-05)
-    odd = multiply_add(w, odd, 0.00022596197543942167)
-    odd = multiply_add(w, odd, 0.0005721970488993916)
-    odd = multiply_add(w, odd, 0.0015154782934122717)
-    odd = multiply_add(w, odd, 0.004136172733565704)
-    odd = multiply_add(w, odd, 0.011833792355069907)
-    odd = multiply_add(w, odd, 0.03661185451837518)
-    even = multiply_add(w, -3.943080745645109e-05, -4.356067028965703e-05)
-    even = multiply_add(w, even, -0.00014273329986730997)
-    even = multiply_add(w, even, -0.00035464753627119865)
-    even = multiply_add(w, even, -0.0009288854881306365)
-    even = multiply_add(w, even, -0.002491838444804823)
-    even = multiply_add(w, even, -0.006945395133148435)
-    even = multiply_add(w, even, -0.020548811914202086)
-    even = multiply_add(w, even, -0.06768864331103355)
+    odd = multiply_add(w, 5.884611485234195e-05, 7.308035694970986e-05)
+    odd = multiply_add(w, odd, 0.00022597687049527132)
+    odd = multiply_add(w, odd, 0.0005721929757823238)
+    odd = multiply_add(w, odd, 0.0015154789553380873)
+    odd = multiply_add(w, odd, 0.0041361726685504455)
+    odd = multiply_add(w, odd, 0.011833792358821071)
+    odd = multiply_add(w, odd, 0.03661185451825795)
+    even = multiply_add(w, -3.9430045474669556e-05, -4.3561565413864666e-05)
+    even = multiply_add(w, even, -0.00014273285850269712)
+    even = multiply_add(w, even, -0.00035464765472795196)
+    even = multiply_add(w, even, -0.0009288854693775956)
+    even = multiply_add(w, even, -0.002491838446576201)
+    even = multiply_add(w, even, -0.006945395133052562)
+    even = multiply_add(w, even, -0.02054881191420474)
+    even = multiply_add(w, even, -0.06768864331103353)
     q = multiply_add(v, odd, even)
-    q = multiply_add(v, q, 0.13260975375423895)
+    q = multiply_add(v, q, 0.1326097537542406)
     q = multiply_add(v, q, -0.2885270990993236)
-    return multiply_add(v, q, -0.03281978378367128)
+    return multiply_add(v, q, -0.06406978378367129)
 
 
 def tanh_polynomial(z):

@@ -7,7 +7,8 @@ What it calls comes from three places:
 - ``fma(a, b, c)`` = a*b + c rounded once. Where only speed matters, not the single rounding, it is written
   ``multiply_add(a, b, c)``, which processors without the instruction may round twice;
 - operations on the bits: ``absolute``, ``negative_magnitude``, ``copysign``, ``multiply_sign``, ``negative_part``,
-  ``limit_negative`` and ``power_of_two(shifted)``, 2 to the exponent left in ``shifted`` (`primitives.h`).
+  ``positive_part``, ``limit_negative`` and ``power_of_two(shifted)``, 2 to the exponent left in ``shifted``
+  (`primitives.h`).
 
 How the bits are kept. exp(x) = scale*(1 + w) with scale a power of two: sums such as 1 + exp(x) are formed
 from these parts by one fma, and its rounding error by another, so that a quotient of such sums can be
@@ -22,23 +23,24 @@ def clamp(x, low, high):
     return high if x > high else x
 
 
-def exp_reduced(x):
-    """Return (shifted, k, r): x = k*log(2) + r - k*LN2_LOW with k the integer left in shifted (Cody and Waite)."""
-    shifted = fma(x, LOG2_E, EXPONENT_SHIFT)
-    k = shifted - EXPONENT_SHIFT
+def exp_reduced(x, bits):
+    """Return (shifted, k, r): x = k*log(2) + r - k*LN2_LOW, k + bits left in shifted (Cody and Waite)."""
+    shift = EXPONENT_SHIFT + bits
+    shifted = fma(x, LOG2_E, shift)
+    k = shifted - shift
     return shifted, k, fma(k, -LN2, x)
 
 
 def exp_parts(x):
     """Return (shifted, w): exp(x) = 2**k*(1 + w), 1 + w to 0.4 ULP."""
-    shifted, k, r = exp_reduced(x)
+    shifted, k, r = exp_reduced(x, ZERO)
     r = fma(k, -LN2_LOW, r)
     return shifted, fma(r * r, exp_polynomial(r), r)
 
 
 def exp_parts_low(x, x_low):
     """Return (shifted, w, w_low): exp(x + x_low) = 2**k*(1 + w + w_low), to 0.1 ULP."""
-    shifted, k, r = exp_reduced(x)
+    shifted, k, r = exp_reduced(x, ZERO)
     z = exp_rest(r, fma(k, -LN2_LOW, x_low))
     w = r + z
     return shifted, w, z - (w - r)
@@ -116,17 +118,19 @@ def grad_sigmoid(dy, x):
 
 
 def tanh(x):
-    # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**-k: tanh(a) = 1 - 2*u/(1 + t + u) with
-    # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t.
+    # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**(1 - k): tanh(a) = 1 - u/(1 + t + u/2) with
+    # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t. From
+    # SATURATION on scale may be anything: to leave out the quotient is shorter than to limit a, which all waits for.
     a = absolute(x)
-    a = SATURATION if a > SATURATION else a
-    shifted = fma(a, -TWO * LOG2_E, EXPONENT_SHIFT)
-    k = shifted - EXPONENT_SHIFT if a >= TANH_BEND else ZERO
+    shifted = fma(a, -TWO * LOG2_E, EXPONENT_SHIFT + ONE)
+    k = shifted - (EXPONENT_SHIFT + ONE) if a >= TANH_BEND else ZERO
     r = fma(k, HALF * LN2, a)
     z = r * r
     t = fma(r * z, tanh_polynomial(z), r)
-    u = power_of_two(shifted) * (ONE - t)
-    y = fma(-TWO, u / (ONE + t + u), ONE) if a >= TANH_BEND else t
+    scale = power_of_two(shifted)
+    u = fma(-scale, t, scale)
+    quotient = ZERO if a >= SATURATION else u / fma(HALF, u, ONE + t)
+    y = ONE - quotient if a >= TANH_BEND else t
     return copysign(y, x)
 
 
@@ -163,23 +167,20 @@ def grad_leaky_relu(dy, x, negative_slope):
 
 
 def expm1_negative(x):
-    """Return (high, neg_low): expm1(x) = high - neg_low for x < 0."""
-    shifted, k, r = exp_reduced(limit_negative(negative_part(x), -SATURATION))
-    z = r * r * exp_polynomial(r)
-    w = r + z
-    w_low = z - (w - r)
+    """Return (high, low): expm1(x) = high + low for x < 0, with abs(low) < abs(high)/5."""
+    shifted, k, r = exp_reduced(limit_negative(negative_part(x), -SATURATION), ZERO)
     scale = power_of_two(shifted)
     difference = scale - ONE
-    high = fma(scale, w, difference)
-    return high, fma(-scale, w_low, fma(-scale, w, high - difference))
+    high = fma(scale, r, difference)
+    return high, fma(scale * (r * r), exp_polynomial(r), fma(scale, r, difference - high))
 
 
 def elu(x, alpha):
     # The low part's factor is kept finite: an infinite alpha gives -inf, not inf - inf. For an alpha of 0 the low part
     # would take away the sign of the product.
-    high, neg_low = expm1_negative(x)
+    high, low = expm1_negative(x)
     finite = clamp(alpha, -LARGEST, LARGEST)
-    negative = alpha * high if alpha == ZERO else fma(alpha, high, -finite * neg_low)
+    negative = alpha * high if alpha == ZERO else fma(alpha, high, finite * low)
     return negative if x < ZERO else x
 
 
@@ -199,8 +200,8 @@ def grad_elu(dy, x, alpha):
 
 
 def selu(x):
-    high, neg_low = expm1_negative(x)
-    negative = fma(SELU_SCALE_ALPHA, high, fma(SELU_SCALE_ALPHA_LOW, high, -SELU_SCALE_ALPHA * neg_low))
+    high, low = expm1_negative(x)
+    negative = fma(SELU_SCALE_ALPHA, high, fma(SELU_SCALE_ALPHA, low, SELU_SCALE_ALPHA_LOW * high))
     return negative if x < ZERO else fma(SELU_SCALE, x, SELU_SCALE_LOW * x)
 
 
@@ -213,14 +214,13 @@ def grad_selu(dy, x):
 
 def log1p_exp(x, x_low, scale_bits, unit):
     """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, with unit = 2**-scale_bits."""
-    shifted, k, r = exp_reduced(x)
-    r_low = fma(k, -LN2_LOW, x_low)
-    z = exp_rest(r, r_low)
-    scale = power_of_two(shifted + scale_bits)
+    shifted, k, r = exp_reduced(x, scale_bits)
+    z = exp_rest(r, fma(k, -LN2_LOW, x_low))
+    scale = power_of_two(shifted)
     h = fma(scale, r, scale)
     rest = fma(scale, z, fma(scale, r, scale - h))
-    t = h + rest
-    return h, fma(t, log1p_polynomial(fma(t, unit, -HALF)), LOG1P_SLOPE * rest)
+    curve = log1p_polynomial(fma(h + rest, unit, -HALF))
+    return h, fma(h, curve, fma(rest, curve, LOG1P_SLOPE * rest))
 
 
 def softplus(x, beta):
@@ -230,9 +230,9 @@ def softplus(x, beta):
 def softplus_unit(x):
     # max(x, 0) + log1p(exp(-|x|)); NaN comes in by the maximum.
     h, s = log1p_exp(limit_negative(negative_magnitude(x), EXP_MIN), ZERO, TINY_BITS, TINY)
-    linear = ZERO if x <= ZERO else x
-    y = fma(h, LOG1P_SLOPE * TINY, fma(s, TINY, linear if x < SOFTPLUS_BEND else ZERO))
-    return y if x < SOFTPLUS_BEND else y + x
+    inside = positive_part(x) if x < SOFTPLUS_BEND else ZERO
+    outside = ZERO if x < SOFTPLUS_BEND else x
+    return fma(fma(h, LOG1P_SLOPE, fma(inside, ONE / TINY, s)), TINY, outside)
 
 
 def softplus_scaled(x, beta):
@@ -241,8 +241,9 @@ def softplus_scaled(x, beta):
     u = beta * x
     u_low = fma(beta, x, -u)
     negative = limit_negative(negative_magnitude(u), SOFTPLUS_EXP_MIN)
-    scale_bits = TINY_BITS if negative < SCALED_MIN else ZERO
-    unit = TINY if negative < SCALED_MIN else ONE
+    scaled_min = -ONE if absolute(beta) > ONE else SCALED_MIN
+    scale_bits = TINY_BITS if negative < scaled_min else ZERO
+    unit = TINY if negative < scaled_min else ONE
     h, s = log1p_exp(negative, -multiply_sign(u_low, u), scale_bits, unit)
     inverse = ONE / beta
     inverse_low = fma(-inverse, beta, ONE) * inverse
@@ -250,7 +251,7 @@ def softplus_scaled(x, beta):
     slope_low = fma(LOG1P_SLOPE, inverse, -slope) + LOG1P_SLOPE * inverse_low
     linear = ZERO if u <= ZERO else x
     y = fma(h, slope, fma(h, slope_low, fma(s, inverse, linear if u < SOFTPLUS_BEND else ZERO)))
-    y = y * unit if u < SOFTPLUS_BEND else y + x
+    y = y * unit if u < SOFTPLUS_BEND else fma(y, unit, x)
     y = inverse if absolute(inverse) > LARGEST else y
     y = copysign(ZERO, beta) if u < SOFTPLUS_EXP_MIN else y
     return x if u > SATURATION else y

@@ -46,6 +46,15 @@ static inline real fastact_negative_part(real x)
     return x;
 }
 
+static inline real fastact_positive_part(real x)
+{
+    bits_of_real bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (signed_bits_of_real)bits > 0 ? bits : 0;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* The larger of x and low, both negative; a positive x stays. */
 static inline real fastact_limit_negative(real x, real low)
 {
@@ -58,6 +67,7 @@ static inline real fastact_limit_negative(real x, real low)
 }
 #else
 static inline real fastact_negative_part(real x) { return x < 0 ? x : (real)0; }
+static inline real fastact_positive_part(real x) { return x > 0 ? x : (real)0; }
 static inline real fastact_limit_negative(real x, real low) { return x > low ? x : low; }
 #endif
 

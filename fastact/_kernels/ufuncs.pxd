@@ -1,6 +1,7 @@
 # What other front doors take from this one: the kernels for this processor, and the threads.
 
-ctypedef void (*Task)(void* context, Py_ssize_t chunk) noexcept nogil
+from fastact._kernels.tiers cimport Task
+
 # A kernel that is not element by element: pointers to its arrays and scalars, and the lengths it needs.
 ctypedef void (*BlockKernel)(char** args, const Py_ssize_t* lengths) noexcept nogil
 

@@ -5,6 +5,7 @@ import numpy as np
 AVAILABLE: tuple[str, ...]
 CHOSEN: str
 REASON: str
+FUSED: bool
 UFUNCS: dict[str, np.ufunc]
 
 def evaluate(

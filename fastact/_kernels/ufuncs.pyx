@@ -16,6 +16,10 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport PyObject
 cimport numpy as np
 
+from fastact._kernels.tiers cimport (
+    Kernel, Kernels, Tiers, add_time, create_tiers, is_timed, kernels_for, now, run_in_numba
+)
+
 from fastact._kernels import cpu, docstrings, registry
 from fastact._kernels.arguments import ARRAY, prepared
 
@@ -25,6 +29,7 @@ np.import_ufunc()
 cdef extern from "cpu.h":
     bint has_avx2 "fastact_has_avx2"()
     bint has_avx512 "fastact_has_avx512"()
+    bint has_fused_multiply_add "fastact_has_fused_multiply_add"()
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
@@ -44,7 +49,6 @@ cdef extern from "pool.hpp" namespace "fastact" nogil:
     int pool_get_local_threads "fastact::get_local_threads"() noexcept
     int pool_get_threads "fastact::get_threads"() noexcept
 
-ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 ctypedef void (*Copy)(
     char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
 ) noexcept nogil
@@ -71,8 +75,7 @@ cdef struct Operand:
     bint converts
 
 cdef struct Loop:
-    Kernel scalar_kernel
-    Kernel array_kernel
+    Tiers* tiers
     int arrays
     int inputs
     Py_ssize_t kernel_item_size
@@ -132,13 +135,14 @@ cdef inline void begin(
     Call* call, const Loop* loop, char** args, const np.npy_intp* steps, Py_ssize_t n
 ) noexcept nogil:
     """Choose the kernel, and the operands that have to be packed for it."""
+    cdef const Kernels* kernels = kernels_for(loop.tiers, n)
     cdef bint is_scalar = True
     cdef bint is_parameter
     cdef int k
     for k in range(loop.arrays, loop.inputs):
         is_scalar = is_scalar and (steps[k] == 0 or n == 1)
     call.loop = loop
-    call.kernel = loop.scalar_kernel if is_scalar else loop.array_kernel
+    call.kernel = kernels.scalar if is_scalar else kernels.array
     call.inputs = loop.inputs
     call.n = n
     call.is_any_packed = False
@@ -223,15 +227,23 @@ cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 
 
 cdef inline void compute_all(Call* call) noexcept nogil:
+    cdef int64_t start
+    if is_timed(call.loop.tiers, call.n):
+        start = now()
+        compute_now(call)
+        add_time(call.loop.tiers, now() - start)
+    else:
+        compute_now(call)
+
+
+cdef inline void compute_now(Call* call) noexcept nogil:
     cdef Py_ssize_t i
-    cdef int threads
     if call.n > 1 and must_be_sequential(call):
         for i in range(call.n):
             compute(call, i, 1)
         return
-    threads = pool_get_threads() if call.n >= SERIAL_BELOW else 1
-    if threads > 1:
-        run_in_threads(<PoolTask>compute_chunk, call, (call.n + CHUNK - 1) // CHUNK, threads)
+    if call.n >= SERIAL_BELOW and pool_get_threads() > 1:
+        run_chunks(compute_chunk, call, (call.n + CHUNK - 1) // CHUNK)
     else:
         compute(call, 0, call.n)
 
@@ -247,7 +259,7 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
     loop = <const Loop*>data
     if dimensions[0] == 1 and not loop.is_converting:
         # A single element has no strides to look at: 15 of the 290 ns of such a call.
-        loop.scalar_kernel(args, 1)
+        loop.tiers.cython.scalar(args, 1)
     else:
         begin(&call, loop, args, steps, dimensions[0])
         compute_all(&call)
@@ -265,11 +277,11 @@ cdef void run_chunks(Task task, void* context, Py_ssize_t chunks) noexcept nogil
     """Call the task for every chunk, in as many threads as the caller may use. The caller has entered the environment."""
     cdef int threads = pool_get_threads() if chunks > 1 else 1
     cdef Py_ssize_t chunk
-    if threads > 1:
-        run_in_threads(<PoolTask>task, context, chunks, threads)
-    else:
+    if threads == 1:
         for chunk in range(chunks):
             task(context, chunk)
+    elif not run_in_numba(task, context, chunks, threads):
+        run_in_threads(<PoolTask>task, context, chunks, threads)
 
 
 # ---- Operators with parameters.
@@ -338,7 +350,7 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     steps[inputs] = loop.kernel_item_size
     n = np.PyArray_SIZE(x)
     if n == 1:
-        loop.scalar_kernel(args, 1)
+        loop.tiers.cython.scalar(args, 1)
         return out
     begin(&call, loop, args, steps, n)
     if n > 1 and must_be_sequential(&call):
@@ -436,11 +448,15 @@ cdef Operand operand_of(int dtype, int kernel_dtype):
     return operand
 
 
-cdef Loop* create_loop(row, int input_dtype, int dtype, dict functions, str suffix) except NULL:
+cdef Loop* create_loop(row, int input_dtype, int dtype, str kind, dict functions, str suffix) except NULL:
     cdef Loop* loop = <Loop*>allocate(1, sizeof(Loop))
     cdef int k
-    loop.scalar_kernel = find_kernel(functions, f"scalar_{row.name}{suffix}")
-    loop.array_kernel = find_kernel(functions, f"array_{row.name}{suffix}")
+    loop.tiers = create_tiers(
+        find_kernel(functions, f"scalar_{row.name}{suffix}"),
+        find_kernel(functions, f"array_{row.name}{suffix}"),
+        # Numba compiles one version for float32 and what is converted to it, and none for integers.
+        None if suffix else (row.name, kind),
+    )
     loop.arrays = row.arrays
     loop.inputs = row.arrays + len(row.parameters)
     loop.kernel_item_size = item_size_of(dtype)
@@ -464,7 +480,7 @@ cdef object create_ufunc(row, str doc, dict kernels):
     cdef int i, k
     for i, (input_dtype, dtype, kind, suffix) in enumerate(dtypes):
         functions[i] = <np.PyUFuncGenericFunction><void*>inner_loop
-        data[i] = create_loop(row, input_dtype, dtype, kernels[kind], suffix)
+        data[i] = create_loop(row, input_dtype, dtype, kind, kernels[kind], suffix)
         for k in range(inputs):
             types[i * (inputs + 1) + k] = input_dtype
         types[i * (inputs + 1) + inputs] = dtype
@@ -533,6 +549,7 @@ def create_ufuncs(kernels):
 AVAILABLE = ("baseline", *(("avx2",) if has_avx2() else ()), *(("avx512",) if has_avx512() else ()))
 CHOSEN, REASON = cpu.choose(AVAILABLE, os.environ.get(cpu.VARIABLE))
 KERNELS = import_kernels(CHOSEN)
+FUSED = bool(has_fused_multiply_add())
 UFUNCS = create_ufuncs(KERNELS)
 
 

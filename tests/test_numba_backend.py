@@ -1,0 +1,535 @@
+"""Numba's kernels: the same bits as Cython's, compiled behind the caller's back, and harmless to the host."""
+
+import itertools
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastact
+import processes
+from fastact._kernels import backend, tiers, ufuncs
+from fastact._kernels.registry import OPERATORS, kernels
+
+ROWS = {row.name: row for row in kernels()}
+BITS = {np.dtype(np.float32): np.uint32, np.dtype(np.float64): np.uint64}
+FLOATS = (np.float32, np.float64)
+IS_USABLE = ufuncs.FUSED and ufuncs.CHOSEN != "baseline"
+IS_LINUX = sys.platform == "linux"
+
+pytestmark = [
+    pytest.mark.skipif(not IS_USABLE, reason="Numba's kernels are not used without fused multiply-add"),
+    pytest.mark.timeout(300),
+]
+pytest.importorskip("numba")
+
+
+@pytest.fixture(autouse=True)
+def restored(kernel_cache, monkeypatch):
+    """Keep kernels out of the user's cache, and restore the backend."""
+    monkeypatch.setenv("FASTACT_CACHE_DIR", kernel_cache)
+    before = fastact.get_backend()
+    yield
+    fastact.set_backend(before)
+
+
+@pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory):
+    """Return a cache for the subprocesses, so that they compile each kernel once."""
+    return str(tmp_path_factory.mktemp("kernels"))
+
+
+def both(ufunc, arrays, **options):
+    """Return the results of Cython and of Numba."""
+    results = []
+    for name in ("cython", "numba"):
+        fastact.set_backend(name)
+        results.append(ufunc(*arrays, **options))
+    return results
+
+
+def assert_same_bits(first, second):
+    """Assert the same bits, but for NaN, whose sign and payload no IEEE operation defines."""
+    bits = BITS[first.dtype]
+    differ = (first.view(bits) != second.view(bits)) & ~(np.isnan(first) & np.isnan(second))
+    assert not np.any(differ), f"{np.count_nonzero(differ)} of {differ.size}, first at {np.flatnonzero(differ)[0]}"
+
+
+def patterns(dtype, count, seed):
+    """Return numbers of random bits; NaN one in 256 or 1024."""
+    bits = BITS[np.dtype(dtype)]
+    return np.random.default_rng(seed).integers(0, np.iinfo(bits).max, count, bits, endpoint=True).view(dtype)
+
+
+def parameters_of(row):
+    operator = next(operator for operator in OPERATORS if operator.name == row.name.removeprefix("grad_"))
+    return operator.tested_parameters
+
+
+# ---- The same bits.
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ROWS)
+def test_bits_are_those_of_cython(name, dtype):
+    row, ufunc = ROWS[name], ufuncs.UFUNCS[name]
+    arrays = [patterns(dtype, 1_000_003, seed) for seed in range(row.arrays)]
+    near = [np.random.default_rng(seed).normal(0, 8, 100_003).astype(dtype) for seed in range(row.arrays)]
+    for operands, parameters in itertools.product((arrays, near), parameters_of(row)):
+        with np.errstate(over="ignore"):
+            fitted = [np.array(parameter).astype(dtype) for parameter in parameters]
+        assert_same_bits(*both(ufunc, [*operands, *fitted]))
+    assert tiers.runs_numba((name, np.dtype(dtype).name))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.parameters])
+def test_bits_are_those_of_cython_with_arrays_of_parameters(name, dtype):
+    ufunc = ufuncs.UFUNCS[name]
+    assert_same_bits(*both(ufunc, [patterns(dtype, 300_007, seed) for seed in range(ufunc.nin)]))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ROWS)
+def test_bits_are_those_of_cython_for_every_float32(name):
+    row, ufunc = ROWS[name], ufuncs.UFUNCS[name]
+    parameters = [np.float32(parameter) for parameter in parameters_of(row)[0]]
+    dy = np.full(2**24, 0.7, np.float32)
+    for start in range(0, 2**32, 2**24):
+        x = np.arange(start, start + 2**24, dtype=np.uint32).view(np.float32)
+        assert_same_bits(*both(ufunc, [*[dy] * (row.arrays - 1), x, *parameters]))
+
+
+@pytest.mark.parametrize("length", [511, 512, 513, 575, 1000, 16384, 131071, 131072, 200_003])
+def test_lengths_tails_and_in_place(length):
+    x = patterns(np.float32, length, 5)
+    for name in ("sigmoid", "relu", "grad_tanh"):
+        ufunc = ufuncs.UFUNCS[name]
+        expected, result = both(ufunc, [x] * ufunc.nin)
+        assert_same_bits(expected, result)
+        in_place = x.copy()
+        ufunc(*[in_place] * ufunc.nin, out=in_place)
+        assert_same_bits(expected, in_place)
+
+
+def test_strides_and_where():
+    x = patterns(np.float64, 400_000, 6)
+    where = np.random.default_rng(1).random(x.size) < 0.9
+    for view in (x[::2], x[::-1], x.reshape(400, 1000).T):
+        assert_same_bits(*(np.ascontiguousarray(y) for y in both(ufuncs.UFUNCS["sigmoid"], [view])))
+    options = {"where": where, "out": np.zeros_like(x)}
+    first, second = ((y.copy()) for y in both(lambda x, **o: ufuncs.UFUNCS["tanh"](x, **o).copy(), [x], **options))
+    assert_same_bits(first, second)
+
+
+def test_no_floating_point_flags():
+    fastact.set_backend("numba")
+    with np.errstate(all="raise"):
+        for name, ufunc in ufuncs.UFUNCS.items():
+            ufunc(*[patterns(np.float32, 140_000, 7)] * ufunc.nin)
+            assert tiers.runs_numba((name, "float32"))
+
+
+def test_primitives_are_those_of_cython():
+    from fastact._kernels import numba_frontend
+
+    declarations = Path(__file__).parents[1] / "fastact" / "_kernels" / "blocks.pxd"
+    names = set(re.findall(r'real (\w+) "fastact_', declarations.read_text()))
+    for precision in numba_frontend.PRECISIONS.values():
+        assert set(numba_frontend.primitives(precision)) == names
+
+
+# ---- The interface.
+
+
+def test_unknown_backends_are_refused():
+    with pytest.raises(ValueError, match="'auto', 'numba', 'cython'.*'torch'"):
+        fastact.set_backend("torch")
+    with pytest.raises(TypeError, match="'int'"):
+        fastact.set_backend(1)
+    ended = processes.run("-c", "import fastact", FASTACT_BACKEND="torch")
+    assert ended.returncode != 0
+    assert "FASTACT_BACKEND must be one of auto, numba, cython, got 'torch'" in ended.stderr
+
+
+@pytest.mark.parametrize("name", backend.BACKENDS)
+def test_environment_chooses(name, kernel_cache):
+    code = "import fastact; print(fastact.get_backend(), fastact.relu(-2.0))"
+    assert processes.output_of(code, FASTACT_BACKEND=name, FASTACT_CACHE_DIR=kernel_cache) == f"{name} 0.0"
+
+
+def test_warmup(kernel_cache):
+    code = """
+import fastact, numpy as np
+fastact.warmup(["sigmoid", "grad_elu"], [np.float32, "float16"])
+from fastact._kernels import tiers, ufuncs
+print(sorted(key for key in tiers.compilable() if tiers.runs_numba(key)))
+"""
+    expected = [("grad_elu", "float32"), ("grad_sigmoid", "float32"), ("sigmoid", "float32")]
+    assert processes.output_of(code, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=kernel_cache) == str(expected)
+
+
+def test_warmup_refuses_what_it_does_not_know():
+    with pytest.raises(ValueError, match=r"got 'sigmoud'; nearest: sigmoid"):
+        fastact.warmup("sigmoud")
+    with pytest.raises(TypeError, match="got complex64"):
+        fastact.warmup("sigmoid", np.complex64)
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_warmup_shows_progress_on_a_terminal(has_tqdm, kernel_cache):
+    pytest.importorskip("tqdm")
+    code = f"""
+import os, pty, sys, termios
+ours, terminal = pty.openpty()
+termios.tcsetwinsize(terminal, (24, 80))
+sys.stderr = os.fdopen(terminal, "w")
+if not {has_tqdm}: sys.modules["tqdm"] = None
+import fastact
+fastact.warmup("sigmoid", "float32")
+sys.stderr.flush()
+os.set_blocking(ours, False)
+try: print(b"fastact: compiling" in os.read(ours, 10000))
+except BlockingIOError: print(False)
+"""
+    assert processes.output_of(code, FASTACT_CACHE_DIR=kernel_cache) == str(has_tqdm)
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_formulas_of_any_number_of_arguments(count):
+    """What a formula calls may take more arguments than a kernel has operands."""
+    from fastact._kernels import numba_frontend
+
+    front = numba_frontend.FrontEnd(numba_frontend.PRECISIONS["float32"])
+    names = [f"a{k}" for k in range(count)]
+    scope = {}
+    exec(f"def total({', '.join(names)}): return {' + '.join(names)}", scope)
+    exec(f"def formula(x): return total({', '.join(['x'] * count)})", scope)
+    front.code = lambda name: scope[name].__code__
+    front.formula("formula")
+    assert set(front.needed("formula")) == {"formula", "total"}
+
+
+def test_show_config_says_what_runs(capsys):
+    fastact.set_backend("numba")
+    fastact.warmup("selu", "float64")
+    fastact.show_config()
+    lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines()[1:])
+    texts = {name.strip(): text.split() for name, text in lines.items()}
+    assert texts["backend"] == ["numba"]
+    assert texts["Numba"] == [sys.modules["numba"].__version__]
+    assert texts["selu"][1] == "numba"
+    fastact.set_backend("cython")
+    fastact.show_config()
+    assert "numba  " not in capsys.readouterr().out
+
+
+# ---- Tiers.
+
+BECOMES_HOT = """
+import sys, time
+import numpy as np, fastact
+from fastact._kernels import tiers, ufuncs
+x = np.random.default_rng(0).normal(0, 5, 200_000).astype(np.float32)
+expected = fastact.sigmoid(x)
+assert "numba" not in sys.modules
+longest, end = 0.0, time.monotonic() + 60
+while not tiers.runs_numba(("sigmoid", "float32")):
+    assert time.monotonic() < end, "never swapped"
+    assert (fastact.sigmoid(x) == expected).all()
+"""
+
+
+def test_hot_kernels_are_compiled_in_the_background(tmp_path):
+    code = (
+        f"{BECOMES_HOT}\nassert (fastact.sigmoid(x) == expected).all()\nassert 'numba' in sys.modules\nprint('swapped')"
+    )
+    assert processes.output_of(code, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=str(tmp_path)) == "swapped"
+
+
+def test_cython_never_imports_numba():
+    code = """
+import sys, time, numpy as np, fastact
+x = np.zeros(10_000_000, np.float32)
+for _ in range(30): fastact.sigmoid(x, out=x)
+time.sleep(1)
+print("numba" in sys.modules)
+"""
+    assert processes.output_of(code, FASTACT_BACKEND="cython") == "False"
+
+
+def test_first_call_costs_no_more_than_the_second(tmp_path):
+    code = """
+import time, numpy as np, fastact
+x = np.zeros(1000, np.float32)
+np.exp(x)
+times = []
+for _ in range(2):
+    start = time.perf_counter(); fastact.sigmoid(x); times.append(time.perf_counter() - start)
+print(times[0] - times[1])
+"""
+    extra = [
+        float(processes.output_of(code, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=str(tmp_path))) for _ in range(3)
+    ]
+    assert min(extra) < 1e-3
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("name", ["auto", "numba"])
+def test_exit_in_mid_compile_is_clean(name, delay, tmp_path):
+    begin = {"auto": "for _ in range(100): fastact.sigmoid(x)", "numba": "fastact.sigmoid(x)"}[name]
+    code = f"""
+import atexit, time, numpy as np
+atexit.register(lambda: print(tiers.is_compiling()))
+import fastact
+from fastact._kernels import tiers
+x = np.zeros(3_000_000, np.float32)
+{begin}
+time.sleep({delay})
+"""
+    ended = processes.run("-c", code, FASTACT_BACKEND=name, FASTACT_CACHE_DIR=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "False\n", "")
+
+
+# ---- Without a usable Numba.
+
+FAKES = {
+    "import numba": ("raise ImportError('no such thing')", "no such thing"),
+    "broken": ("raise RuntimeError('out of order')", "out of order"),
+    "old": ("__version__ = '0.57.1'", "Numba 0.57.1 is too old"),
+    "strange": ("", "Numba unknown is too old"),
+}
+
+
+@pytest.mark.parametrize("name", ["auto", "numba"])
+@pytest.mark.parametrize("fake", FAKES)
+def test_runs_on_cython_without_numba(fake, name, tmp_path):
+    text, reason = FAKES[fake]
+    (tmp_path / "numba.py").write_text(text)
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+import time, numpy as np, fastact
+x = np.zeros(1_000_000, np.float32)
+for _ in range(300): fastact.sigmoid(x)
+end = time.monotonic() + 30
+while "not used" not in fastact.runtime.config_text() and time.monotonic() < end: time.sleep(0.01)
+fastact.show_config()
+try: fastact.set_backend("numba")
+except RuntimeError as error: print(error)
+assert fastact.sigmoid(x)[0] == 0.5
+"""
+    output = processes.output_of(code, FASTACT_BACKEND=name, FASTACT_CACHE_DIR=str(tmp_path))
+    assert "not used: " in output
+    assert output.count(reason) >= 2
+    assert output.splitlines()[-1].startswith("set_backend(): the backend 'numba' cannot be used:")
+
+
+# ---- The host.
+
+LAYERS = ("workqueue", "omp", "default")
+OPEN_GATE = """
+import time
+import numpy as np, fastact
+from fastact._kernels import backend, tiers, ufuncs
+x = np.random.default_rng(0).normal(0, 5, 400_000).astype(np.float32)
+fastact.set_num_threads(2)
+fastact.set_backend("cython"); expected = fastact.sigmoid(x)
+fastact.set_backend("numba"); fastact.sigmoid(x)
+end = time.monotonic() + 60
+while not tiers.uses_numba_threads() and not backend.STATE.failures.get(tiers.THREADS):
+    assert time.monotonic() < end
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_sixteen_threads(layer, kernel_cache):
+    code = f"""{OPEN_GATE}
+import threading
+wrong = []
+def work():
+    for _ in range(60):
+        if not (fastact.sigmoid(x) == expected).all(): wrong.append(1)
+threads = [threading.Thread(target=work) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(wrong))
+"""
+    variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache}
+    assert processes.output_of(code, timeout=200, **variables) == "0"
+
+
+@pytest.mark.parametrize("layer", ["omp", "default"])
+def test_numba_threads_are_used(layer, kernel_cache):
+    code = f"{OPEN_GATE}\nprint(tiers.uses_numba_threads())\nassert (fastact.sigmoid(x) == expected).all()"
+    variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache, "NUMBA_NUM_THREADS": "2"}
+    output = processes.output_of(code, **variables)
+    assert output == str(layer == "omp" or IS_LINUX)
+
+
+def test_workqueue_is_left_to_the_host(kernel_cache):
+    code = f"""{OPEN_GATE}
+print(tiers.uses_numba_threads())
+fastact.show_config()
+"""
+    output = processes.output_of(code, NUMBA_THREADING_LAYER="workqueue", FASTACT_CACHE_DIR=kernel_cache)
+    assert output.startswith("False")
+    assert "own threads (the workqueue layer aborts" in output
+
+
+FORKED = """
+def check(seconds=60):
+    assert (fastact.sigmoid(x) == expected).all()
+    assert (fastact.tanh(x) == fastact.tanh(x)).all()
+    os._exit(0)
+
+def status_of_child(work):
+    child = os.fork()
+    if child == 0:
+        try: work()
+        finally: os._exit(1)
+    end = time.monotonic() + 60
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done: return status
+        if time.monotonic() > end:
+            os.kill(child, 9); os.waitpid(child, 0); return "hangs"
+        time.sleep(0.01)
+"""
+FORKS = {
+    "fork": "print(status_of_child(check))",
+    "thread": """
+results = []
+thread = threading.Thread(target=lambda: results.append(status_of_child(check)))
+thread.start(); thread.join(); print(*results)
+""",
+    "busy": """
+stop = []
+def work():
+    while not stop: fastact.sigmoid(x)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads: thread.start()
+time.sleep(0.1)
+statuses = {status_of_child(check) for _ in range(5)}
+stop.append(1)
+for thread in threads: thread.join()
+print(*statuses)
+""",
+    "grandchild": """
+def fork_again():
+    assert (fastact.sigmoid(x) == expected).all()
+    os._exit(status_of_child(check) != 0)
+print(status_of_child(fork_again))
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("fork", FORKS)
+def test_fork(fork, layer, kernel_cache):
+    code = f"{OPEN_GATE}\nimport os, threading\n{FORKED}\n{FORKS[fork]}\nassert (fastact.sigmoid(x) == expected).all()"
+    variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache}
+    assert processes.output_of(code, timeout=200, **variables) == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.4, 0.7])
+def test_fork_in_mid_compile(delay, tmp_path):
+    """The child can use Numba for itself: it has inherited no lock that nobody opens."""
+    code = f"""
+import os, time, threading
+import numpy as np, fastact
+x = np.random.default_rng(0).normal(0, 5, 400_000).astype(np.float32)
+fastact.set_backend("cython"); expected = fastact.sigmoid(x)
+fastact.set_backend("auto")
+for _ in range(600): fastact.sigmoid(x)
+time.sleep({delay})
+{FORKED}
+def check_numba():
+    import numba
+    assert numba.njit(lambda a: a + 1)(1) == 2
+    fastact.set_backend("numba")
+    check()
+print(status_of_child(check_numba))
+"""
+    assert processes.output_of(code, timeout=200, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=str(tmp_path)) == "0"
+
+
+def test_no_side_effects(kernel_cache):
+    code = f"""
+import os, threading
+import numba
+try: from torch import get_num_threads as of_torch
+except ImportError: of_torch = int
+def state():
+    return (dict(os.environ), numba.get_num_threads(), of_torch(), threading.enumerate(),
+            {{k: v for k, v in vars(numba.config).items() if k.isupper()}})
+before = state()
+{OPEN_GATE}
+fastact.set_num_threads(1); fastact.sigmoid(x)
+fastact.set_num_threads(3); fastact.sigmoid(x)
+for one, other in zip(before, state()): assert one == other, (one, other)
+print("as before")
+"""
+    output = processes.output_of(
+        code, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2", FASTACT_CACHE_DIR=kernel_cache
+    )
+    assert output == "as before"
+
+
+def test_openmp_thread_count_of_the_caller_is_as_before(kernel_cache):
+    """Numba's omp layer sets OpenMP's thread count where it is started: that is our background thread."""
+    code = f"""
+import ctypes
+openmp = ctypes.CDLL("libgomp.so.1")
+openmp.omp_set_num_threads(7)
+{OPEN_GATE}
+print(openmp.omp_get_max_threads(), tiers.uses_numba_threads())
+"""
+    if not IS_LINUX:
+        pytest.skip("needs libgomp")
+    output = processes.output_of(code, NUMBA_THREADING_LAYER="omp", FASTACT_CACHE_DIR=kernel_cache)
+    assert output == "7 True"
+
+
+def test_numba_and_the_host_in_turns(kernel_cache):
+    """The host's own parallel functions run beside ours, in any thread."""
+    code = f"""{OPEN_GATE}
+import threading, numba
+@numba.njit(parallel=True)
+def total(n):
+    s = 0
+    for i in numba.prange(n): s += i
+    return s
+assert total(1000) == 499500
+wrong = []
+def work():
+    for _ in range(100):
+        if not (fastact.sigmoid(x) == expected).all(): wrong.append(1)
+thread = threading.Thread(target=work); thread.start()
+for _ in range(300): assert total(100000) == 4999950000
+thread.join()
+print(len(wrong))
+"""
+    for layer in LAYERS:
+        assert processes.output_of(code, NUMBA_THREADING_LAYER=layer, FASTACT_CACHE_DIR=kernel_cache) == "0"
+
+
+def test_warm_cache_is_fast(kernel_cache):
+    code = """
+import time, numba, numpy as np, fastact
+x = np.zeros(10, np.float32)
+fastact.set_backend("numba")
+times = []
+for name in ("sigmoid", "tanh", "selu"):
+    start = time.perf_counter(); getattr(fastact, name)(x); times.append(time.perf_counter() - start)
+print(max(times))
+"""
+    times = [float(processes.output_of(code, FASTACT_CACHE_DIR=kernel_cache)) for _ in range(4)]
+    assert min(times[1:]) < 0.1, times
