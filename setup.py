@@ -77,7 +77,11 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox")
+LOOPS = ("blocks", "philox", "slope_sums")
+# Those that only the kernels for binary32 have.
+LOOPS_OF_FLOAT32 = ("conversions",)
+# Public functions of activations.py and grad.py that have no row in the registry.
+BY_HAND = ("glu",)
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -168,15 +172,15 @@ def stage_real(name, precision, rows):
     """Stage all kernels for one floating-point type."""
     known = constants(precision)
     formulas = functions((KERNELS / f"{precision}.py").read_text()) + functions((KERNELS / "formulas.py").read_text())
-    loops = [loop for file in LOOPS for loop in functions((KERNELS / f"{file}.py").read_text())]
-    c_type = {"float32": "float", "float64": "double"}[precision]
+    c_type, files = {"float32": ("float", LOOPS + LOOPS_OF_FLOAT32), "float64": ("double", LOOPS)}[precision]
+    loops = [loop for file in files for loop in functions((KERNELS / f"{file}.py").read_text())]
 
     defines = [f"#define {constant} ((real){value!r})" for constant, value in known.items()]
     defines += [f"#define {constant} ((uint64_t){value:#x})" for constant, value in words().items()]
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
-        *((KERNELS / f"{file}.pxd").read_text() for file in LOOPS),
+        *((KERNELS / f"{file}.pxd").read_text() for file in files),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
     ]
@@ -213,7 +217,10 @@ def kernel_module(name, source, flags, **options):
         [str(source.relative_to(ROOT))],
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
-        depends=[str(KERNELS / "primitives.h"), str(KERNELS / "philox.h"), str(STAGE / f"{name}.h")],
+        depends=[
+            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h")),
+            str(STAGE / f"{name}.h"),
+        ],
         **options,
     )
 
@@ -237,6 +244,7 @@ def front_doors():
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
+        "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [
@@ -261,35 +269,38 @@ def stub(row, arrays):
     """Return the type stub of one operator."""
     if not row.parameters:
         return f"{row.name}: np.ufunc"
-    parameters = "".join(f", {name}: ArrayLike = {default!r}" for name, default, _ in row.parameters)
+    parameters = "".join(
+        f", {parameter.name}: ArrayLike" + ("" if parameter.default is None else f" = {parameter.default!r}")
+        for parameter in row.parameters
+    )
     operands = ", ".join(f"{array}: ArrayLike" for array in arrays)
     return f"def {row.name}({operands}{parameters}, **options: Any) -> Any: ..."
+
+
+def operator_stubs(module, operators, arrays):
+    """Return the type stubs of a module of operators: those written there by hand, and those made from the rows."""
+    written = {node.name: node for node, _ in functions((ROOT / "fastact" / f"{module}.py").read_text())}
+    by_hand = [
+        f"def {name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}: ..." for name, node in written.items()
+    ]
+    made = [stub(row, arrays) for row in operators if row.name not in written]
+    return "ELEMENT_WISE: dict[str, Any]\n" + "\n".join([*made, *by_hand]) + "\n"
 
 
 def stubs(operators, kernels):
     """Return the type stubs of the modules whose names are made from the registry."""
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
-    names = "".join(f"    {row.name} as {row.name},\n" for row in operators)
+    names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
     public = ("activations", "grad", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
         f"{exported('dropout')}{exported('runtime')}\n__version__: str\n{exports}",
-        "activations.pyi": imports + exports + "\n".join(stub(row, ["x"]) for row in operators) + "\n",
-        "grad.pyi": imports + exports + "\n".join([*(stub(row, ["dy", "x"]) for row in operators), GRAD_DROPOUT, ""]),
+        "activations.pyi": imports + exports + operator_stubs("activations", operators, ["x"]),
+        "grad.pyi": imports + exports + operator_stubs("grad", operators, ["dy", "x"]),
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
-
-
-GRAD_DROPOUT = """\
-def dropout(
-    dy: ArrayLike,
-    mask: np.ndarray[Any, np.dtype[np.uint8]],
-    p: float,
-    *,
-    out: np.ndarray[Any, Any] | None = None,
-) -> Any: ..."""
 
 
 def exported(module):

@@ -99,12 +99,11 @@ def in_cache(rounds: int) -> Iterable[Row]:
         for size in IN_CACHE:
             x = normal(size)
             y = np.empty_like(x)
-            functions = {"fastact": partial(getattr(fastact, row.name), x, out=y)}
+            functions = {"fastact": partial(fastact.activations.ELEMENT_WISE[row.name], x, *row.required, out=y)}
             peers = contenders.libraries(row.name, x, y)
             check_same(functions | peers, y)
-            defaults = (parameter.default for parameter in row.parameters)
             line = textbook.LINES.get(row.name)
-            lines = {"(textbook)": partial(line, x, *defaults)} if line else {}
+            lines = {"(textbook)": partial(line, x, *row.tested_parameters[0])} if line else {}
             with np.errstate(all="ignore"):
                 times = in_turns(functions | peers | lines, rounds)
             if peers:
@@ -117,7 +116,7 @@ def gradients(rounds: int) -> Iterable[Row]:
     for row in OPERATORS:
         x, dy = normal(2**18), normal(2**18, seed=1)
         y = np.empty_like(x)
-        functions = {"fastact": partial(getattr(fastact.grad, row.name), dy, x, out=y)}
+        functions = {"fastact": partial(fastact.grad.ELEMENT_WISE[row.name], dy, x, *row.required, out=y)}
         peers = contenders.gradients(row.name, dy, x, y)
         if peers:
             check_same(functions | peers, y)

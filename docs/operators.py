@@ -18,7 +18,8 @@ derivative. The bounds are on |computed - exact| in units in the last place (ULP
 
 def line(row: Operator) -> str:
     """Return an operator's line of the table."""
-    signature = ", ".join(["x", *(f"{parameter.name}={parameter.default:g}" for parameter in row.parameters)])
+    parameters = [p.name if p.default is None else f"{p.name}={p.default:g}" for p in row.parameters]
+    signature = ", ".join(["x", *parameters])
     cells = [f"`{row.name}({signature})`", f"`{row.definition}`", f"`{row.derivative}`"]
     bounds = [row.ulp_float32, row.ulp_float64, row.ulp_gradient]
     return f"| {' | '.join([*cells, *(f'{bound:g}' if bound else 'exact' for bound in bounds)])} |\n"

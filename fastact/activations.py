@@ -1,8 +1,124 @@
 """Element-wise activations. An operator without parameters is a `numpy.ufunc`; the others are functions over one."""
 
-from fastact._kernels import operators
-from fastact._kernels.registry import OPERATORS
+from typing import Any
 
-globals().update(operators.forward(__name__))
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastact._kernels import operators
+from fastact._kernels.axes import along_axis, halves, like_halves
+from fastact._kernels.operators import OPERATORS, UFUNCS
+
+ELEMENT_WISE = operators.forward(__name__)
+globals().update(ELEMENT_WISE)
 
 __all__ = [row.name for row in OPERATORS]
+__all__ += ["glu"]
+
+
+def prelu(x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, **options: Any) -> Any:
+    """Leaky rectified linear unit with a learned slope.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape.
+    weight : float or array_like
+        The slope left of 0. A Python number takes the precision of `x`.
+    axis : int, optional
+        The axis of `x` that a one-dimensional `weight` is laid along, 1 for torch's channels. None: `weight` is
+        broadcast with `x` as NumPy does.
+    **options
+        ``out``, ``where``, ``dtype``, ``casting``, ``order``, ``subok``: as of every `numpy.ufunc`.
+
+    Returns
+    -------
+    y : ndarray or scalar
+        The activations. Of the operands' common shape and type. Integers and bool are computed in float32 if they
+        have at most 16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
+        if `axis` is not an integer.
+    ValueError
+        If `axis` is given and `weight` is not one-dimensional, of the length of that axis or of length 1.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    ``x if x > 0 else weight*x``
+
+    prelu(-inf) is -inf for a positive weight and NaN for a weight of 0 (an IEEE 754 product); NaN stays NaN.
+
+    Error at most 0.5 ULP in float32 and in float64, subnormal results included.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2015), arXiv:1502.01852
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> x = np.array([[-1.0, 2.0], [-3.0, -4.0]])
+    >>> fastact.prelu(x, [0.25, 0.5], axis=1)
+    array([[-0.25,  2.  ],
+           [-0.75, -2.  ]])
+    """
+    if axis is not None:
+        weight = along_axis("prelu", weight, x, axis)
+    return ELEMENT_WISE["prelu"](x, weight, **options)
+
+
+def glu(x: ArrayLike, axis: int = -1, *, out: np.ndarray[Any, Any] | None = None) -> Any:
+    """Gated linear unit: one half of an axis times the sigmoid of the other.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of even length along `axis`.
+    axis : int, default -1
+        The axis that is split in halves a and b.
+    out : ndarray, optional
+        Where the result goes; it may share memory with `x`.
+
+    Returns
+    -------
+    y : ndarray
+        a*sigmoid(b), of half the length along `axis`. Integers and bool are computed in float32 if they have at most
+        16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of bool, integers, float16, bfloat16, float32 or float64, or if `axis` is not an integer.
+    ValueError
+        If the length of `x` along `axis` is odd, or `out` has another shape.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+
+    Notes
+    -----
+    ``a*sigmoid(b)``
+
+    The product is right also where sigmoid(b) alone would be subnormal. `fastact.ufuncs.glu` takes the halves a and b
+    as two arrays.
+
+    Error at most 1.1 ULP in float32 and 2 ULP in float64, subnormal results included.
+
+    References
+    ----------
+    Dauphin, Fan, Auli and Grangier (2017), arXiv:1612.08083
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.glu(np.array([1.0, 2.0, 0.0, 3.0]))
+    array([0.5       , 1.90514825])
+    """
+    a, b = halves("glu", x, axis)
+    return UFUNCS["glu"](a, b) if out is None else UFUNCS["glu"](a, b, out=like_halves("glu", out, a))

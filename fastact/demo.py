@@ -115,15 +115,15 @@ def larger(photographs: Array, elements: int) -> Array:
 
 def measure(row: Operator, x: Array, rounds: int, progress: Any) -> Result:
     """Time one operator and its textbook line in turns, and find the largest error of both."""
-    defaults = [parameter.default for parameter in row.parameters]
+    parameters = row.tested_parameters[0]
     kernel = getattr(fastact, row.name)
     line = textbook.LINES.get(row.name)
     y = np.empty_like(x)
-    functions: list[Callable[[], Array]] = [lambda: kernel(x, out=y)]
+    functions: list[Callable[[], Array]] = [lambda: kernel(x, *parameters, out=y)]
     if line is not None:
-        functions.append(lambda: line(x, *defaults))
+        functions.append(lambda: line(x, *parameters))
 
-    checked = [check(function, row, x, defaults) for function in functions]
+    checked = [check(function, row, x, parameters) for function in functions]
     times: list[list[float]] = [[] for _ in functions]
     with np.errstate(all="ignore"):
         for _ in range(rounds):

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastact._kernels import random
-from fastact._kernels.arguments import ARRAY, FLOAT32, FLOAT64, checked
+from fastact._kernels.arguments import checked
+from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
 
@@ -368,7 +369,7 @@ def apply(x: Array, y: Array, mask: Mask, values: Values) -> None:
 
 def real_array(x: ArrayLike, name: str, function: str) -> Array:
     # The check costs 2 us.
-    if type(x) is np.ndarray and x.dtype in {FLOAT32, FLOAT64}:
+    if type(x) is np.ndarray and x.dtype.type in {np.float32, np.float64}:
         return x
     return np.asarray(checked(x, f"{function}(): {name} must be {ARRAY}"))
 
@@ -382,8 +383,7 @@ def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequenc
 
 def output(x: Array, out: Array | None, function: str) -> Array:
     """Return the array to write to: `out`, checked, or a new one."""
-    is_floating = x.dtype.kind not in "biu"
-    dtype = x.dtype.newbyteorder("=") if is_floating else FLOAT32 if np.can_cast(x.dtype, FLOAT32) else FLOAT64
+    dtype: np.dtype[Any] = np.dtype(float_of(x.dtype.type))
     if out is None:
         return np.empty_like(x, dtype, subok=False)
     if not isinstance(out, np.ndarray):

@@ -49,6 +49,42 @@ def softplus(x: Array, beta: float) -> Any:
     return np.log(1 + np.exp(beta * x)) / beta
 
 
-LINES: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
-}
+def hardsigmoid(x: Array) -> Any:
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hardtanh(x: Array, min_val: float, max_val: float) -> Any:
+    return np.clip(x, min_val, max_val)
+
+
+def softsign(x: Array) -> Any:
+    return x / (1 + np.abs(x))
+
+
+def hardswish(x: Array) -> Any:
+    return x * np.clip(x + 3, 0, 6) / 6
+
+
+def threshold(x: Array, threshold: float, value: float) -> Any:
+    return np.where(x > threshold, x, x.dtype.type(value))
+
+
+def hardshrink(x: Array, lambd: float) -> Any:
+    return np.where(np.abs(x) > lambd, x, x.dtype.type(0))
+
+
+def softshrink(x: Array, lambd: float) -> Any:
+    return np.sign(x) * np.maximum(np.abs(x) - lambd, 0)
+
+
+def prelu(x: Array, weight: float) -> Any:
+    return np.where(x > 0, x, weight * x)
+
+
+def celu(x: Array, alpha: float) -> Any:
+    return np.where(x > 0, x, alpha * (np.exp(x / alpha) - 1))
+
+
+WRITTEN: tuple[Callable[..., Any], ...] = (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
+WRITTEN += (hardsigmoid, hardtanh, softsign, hardswish, threshold, hardshrink, softshrink, prelu, celu)
+LINES: dict[str, Callable[..., Any]] = {function.__name__: function for function in WRITTEN}

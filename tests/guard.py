@@ -6,7 +6,7 @@ import mmap
 
 import numpy as np
 
-from cases import CASES, FLOATS, assert_same_bits
+from cases import CASES, FLOATS, HALVES, assert_same_bits
 
 LENGTHS = range(1, 71)
 NO_ACCESS = 0
@@ -33,7 +33,7 @@ class GuardedPage:
 def main() -> None:
     pages = [GuardedPage() for _ in range(3)]
     checked = 0
-    for case, dtype, is_at_end, n in itertools.product(CASES, FLOATS, (False, True), LENGTHS):
+    for case, dtype, is_at_end, n in itertools.product(CASES, FLOATS + HALVES, (False, True), LENGTHS):
         *inputs, out = (page.array(n, dtype, is_at_end) for page in pages[: case.arrays + 1])
         for array, values in zip(inputs, case.inputs(n, dtype), strict=True):
             array[:] = values

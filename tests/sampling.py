@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from ml_dtypes import finfo
 
 BITS = {"float32": np.uint32, "float64": np.uint64}
 # Where exp of any float32 or float64 overflows, underflows or rounds away lies inside.
@@ -27,7 +28,7 @@ def in_bit_space(dtype: Any, count: int, seed: int = 0) -> np.ndarray:
 def assert_spread(numbers: np.ndarray) -> None:
     """Assert that a sample is one: both signs alike, nearly every exponent, subnormals, hardly a value twice."""
     finite = numbers[np.isfinite(numbers)]
-    info = np.finfo(numbers.dtype)
+    info = finfo(numbers.dtype)
     exponents = np.unique(np.frexp(finite[np.abs(finite) >= info.smallest_normal])[1])
     possible = info.maxexp - info.minexp
     assert len(exponents) > 0.6 * min(possible, len(finite) / 8)
@@ -52,7 +53,7 @@ def around(points: Iterable[float], dtype: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
         centres = np.array(list(points)).astype(dtype)
     centres = np.unique(centres[np.isfinite(centres) & (centres != 0)])
-    signed = {"float32": np.int32, "float64": np.int64}[dtype.name]
+    signed = np.dtype(f"i{dtype.itemsize}")
     moved = centres.view(signed)[:, None] + offsets.astype(signed)
     numbers = moved.ravel().view(dtype)
     return numbers[np.isfinite(numbers)]
@@ -60,7 +61,7 @@ def around(points: Iterable[float], dtype: Any) -> np.ndarray:
 
 def specials(dtype: Any) -> np.ndarray:
     """Return zeros, infinities, NaN, and the ends of the normal and subnormal numbers, of both signs."""
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     smallest = np.arange(NEIGHBOURS) * info.smallest_subnormal
     ends = [info.smallest_normal, info.smallest_normal - info.smallest_subnormal, info.max, info.max / 2, info.eps]
     positive = np.array([*smallest, *ends, 1.0, 0.5, 6.0, np.inf], dtype)
@@ -69,7 +70,7 @@ def specials(dtype: Any) -> np.ndarray:
 
 def thresholds(dtype: Any) -> list[float]:
     """Return arguments at which exp and its sums change: multiples of log(2)/2 and powers of two."""
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     halves = [k * np.log(2) / 2 for k in range(1, 2 * (info.nmant + 4))]
     edges = [k * np.log(2) for k in (info.minexp - info.nmant - 1, info.minexp, info.maxexp)]
     powers = [2.0**k for k in range(-info.nmant - 3, 12)]
@@ -77,9 +78,16 @@ def thresholds(dtype: Any) -> list[float]:
     return [*positive, *(-point for point in positive)]
 
 
+def every_half(dtype: Any) -> np.ndarray:
+    """Return all values of a 16-bit type, NaN included."""
+    return np.arange(2**16, dtype=np.uint16).view(dtype)
+
+
 @cache
 def common(dtype: Any, count: int, grid: int, seed: int = 0) -> np.ndarray:
-    """Return the part of a sample that is the same for all operators."""
+    """Return the part of a sample that is the same for all operators. Of 16 bits it is every value."""
+    if np.dtype(dtype).itemsize == 2:
+        return every_half(dtype)
     parts = [in_bit_space(dtype, count, seed), dense(dtype, grid, seed), around(thresholds(dtype), dtype)]
     sample = np.concatenate([*parts, specials(dtype)])
     sample.flags.writeable = False

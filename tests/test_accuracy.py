@@ -21,12 +21,12 @@ EXHAUSTIVE_PARTS = 64
 
 
 def float32_sample(row, parameters):
-    return sampling.sample(np.float32, parameters, row.kinks, FLOAT32_BITS, FLOAT32_GRID)
+    return sampling.sample(np.float32, parameters, row.kinks_for(parameters), FLOAT32_BITS, FLOAT32_GRID)
 
 
 def float64_sample(row, parameters):
     """Return fewer: mpmath takes 0.1 ms a function. Of the neighbours, every third."""
-    x = sampling.sample(np.float64, parameters, row.kinks, FLOAT64_BITS, FLOAT64_GRID)
+    x = sampling.sample(np.float64, parameters, row.kinks_for(parameters), FLOAT64_BITS, FLOAT64_GRID)
     x = np.concatenate([x[: FLOAT64_BITS + FLOAT64_GRID], x[FLOAT64_BITS + FLOAT64_GRID :: 23]])
     return x[np.isfinite(x)]
 
@@ -87,7 +87,7 @@ def test_zeros(row, parameters, dtype, zero):
 def documented_values(row):
     """Return (argument, value) for each "NAME(argument) = value" of the row's text."""
     names = {"inf": np.inf, "NaN": np.nan, "scale": 1.0507009873554805, "alpha": 1.6732632423543772}
-    names |= {parameter.name: parameter.default for parameter in row.parameters}
+    names |= {parameter.name: value for parameter, value in zip(row.parameters, row.tested_parameters[0], strict=True)}
     found = re.findall(rf"\b{row.name}\(([^()]+)\) = ([^\s,;]+)", row.special_values)
     return [(float(argument.lower()), float(eval(value.rstrip("."), names))) for argument, value in found]
 
@@ -142,8 +142,9 @@ def test_odd(row, parameters, dtype):
     x = sampling.common(dtype, 2**14, 2**14)
     x = x[~np.isnan(x)]
     if row.odd:
-        assert_same_bits(operator.public(-x, *parameters), -operator.public(x, *parameters))
-    else:
+        # Adding 0 makes every zero +0.0: their signs are another test's matter.
+        assert_same_bits(operator.public(-x, *parameters) + 0, -operator.public(x, *parameters) + 0)
+    elif row.odd is not None:
         assert np.any(operator.public(-x, *parameters) != -operator.public(x, *parameters))
 
 
@@ -279,8 +280,7 @@ def test_the_blocks_of_everything(row):
 @pytest.mark.timeout(3600)
 @each_row
 def test_all_float32(row, capsys):
-    defaults = tuple(parameter.default for parameter in row.parameters)
-    for parameters in sorted({defaults, row.tested_parameters[0]}):
+    for parameters in row.tested_parameters[:1]:
         worst = exhaustive(accuracy.forward_float32, row, parameters)
         gradient = exhaustive(accuracy.gradient_float32, row, parameters, (1.0,))
         with capsys.disabled():

@@ -288,6 +288,21 @@ def test_integers(function, dtype, result):
 
 
 @each_function
+def test_bfloat16(function):
+    """As float16: computed in float32, rounded once, where it lies or through NumPy's iterator."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    for n in SIZES:
+        x = normal(n, bfloat16)
+        expected = function(x.astype(np.float32), 0.3, rng=5).astype(bfloat16)
+        y, mask = function(x, 0.3, rng=5, return_mask=True)
+        for result in (y, function(np.repeat(x, 2)[::2], 0.3, rng=5), function(x, 0.3, rng=5, out=np.empty_like(x))):
+            assert result.dtype == bfloat16
+            assert result.tobytes() == expected.tobytes()
+        assert np.array_equal(mask, philox_reference.packed(philox_reference.keep(5, n, 0.3)))
+        assert function(x, 0.0).tobytes() == x.tobytes()
+
+
+@each_function
 def test_lists_and_numbers(function):
     assert_same_bits(function([[1, 2], [3, 4]], rng=1), function(np.array([[1.0, 2.0], [3.0, 4.0]]), rng=1))
 

@@ -28,9 +28,8 @@ def functions_of(path):
 def test_each_kernel_has_its_formula(kernel):
     formula = functions_of(FORMULAS)[kernel.name]
     names = [argument.arg for argument in formula.args.args]
-    arrays = ["dy", "x"] if kernel.name.startswith("grad_") else ["x"]
-    assert names == [*arrays, *kernel.parameters]
-    assert kernel.arrays == len(arrays)
+    assert names == [*kernel.operands, *kernel.parameters]
+    assert (kernel.operands[0] == "dy") == kernel.name.startswith("grad_")
 
 
 @each_row
@@ -39,7 +38,10 @@ def test_a_row_is_complete(row):
     assert row.summary.endswith(".")
     assert len(set(row.tested_parameters)) == len(row.tested_parameters) >= (3 if row.parameters else 1)
     assert all(len(parameters) == len(row.parameters) for parameters in row.tested_parameters)
-    assert tuple(parameter.default for parameter in row.parameters) in row.tested_parameters
+    pairs = list(zip(row.parameters, row.tested_parameters[0], strict=True))
+    assert all(parameter.default in {None, value} for parameter, value in pairs)
+    # Parameters without a default come first, as in any signature.
+    assert pairs == sorted(pairs, key=lambda pair: pair[0].default is not None)
     assert 0 <= row.ulp_float32 <= 2
     assert 0 <= row.ulp_float64 <= 2
     assert 0 <= row.ulp_gradient <= 2
@@ -96,7 +98,7 @@ def test_no_formula_stands_elsewhere():
             continue
         text = path.read_text()
         defined = set(re.findall(r"^\s*(?:cdef|def)\b[^(\n]*?(\w+)\(", text, re.MULTILINE))
-        operators = set() if path.is_relative_to(KERNELS) else {row.name for row in OPERATORS}
+        operators = set() if path.is_relative_to(KERNELS) else {kernel.name for kernel in kernels()}
         assert not defined & (names - operators), path
         assert not {line.strip() for line in text.splitlines()} & lines, path
 

@@ -5,7 +5,7 @@ import pytest
 
 import processes
 import sampling
-from cases import CASES, FLOATS, assert_same_bits, each_case, each_dtype
+from cases import CASES, FLOATS, HALVES, assert_same_bits, each_case, each_float
 
 LENGTHS = (1, 7, 64, 1000, 1025, 5000, 140_001)
 
@@ -53,7 +53,7 @@ def native(array):
     return array.astype(array.dtype.newbyteorder("="))
 
 
-@each_dtype
+@each_float
 @each_case
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_of_inputs(case, dtype, layout):
@@ -68,7 +68,7 @@ def test_layout_of_inputs(case, dtype, layout):
                 assert_same_bits(call(arrays[0], placed[1]), expected)
 
 
-@each_dtype
+@each_float
 @each_case
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_of_output(case, dtype, layout):
@@ -86,7 +86,7 @@ def test_layout_of_output(case, dtype, layout):
             assert_same_bits(native(out), expected)
 
 
-@each_dtype
+@each_float
 @each_case
 def test_gaps_are_not_written(case, dtype):
     for n in (5, 1500, 140_000):
@@ -96,7 +96,7 @@ def test_gaps_are_not_written(case, dtype):
         assert np.all(memory[2::3] == 99)
 
 
-@each_dtype
+@each_float
 @each_case
 def test_two_dimensions(case, dtype):
     """Transposed, Fortran's order, sub-rectangles, rows reversed, mixed."""
@@ -122,7 +122,7 @@ def test_two_dimensions(case, dtype):
             assert_same_bits(out, expected)
 
 
-@each_dtype
+@each_float
 @each_case
 def test_zero_strides(case, dtype):
     for n in (3, 1000, 140_000):
@@ -155,7 +155,7 @@ def overlaps(n):
     )
 
 
-@each_dtype
+@each_float
 @each_case
 @pytest.mark.parametrize("n", [1, 5, 100, 3000, 132_000])
 def test_overlap(case, dtype, n):
@@ -172,7 +172,7 @@ def test_overlap(case, dtype, n):
                 assert_same_bits(memory[target].copy(), expected)
 
 
-@each_dtype
+@each_float
 @each_case
 def test_operands_that_are_one_array(case, dtype):
     for n in (10, 150_000):
@@ -187,14 +187,14 @@ def test_operands_that_are_one_array(case, dtype):
 
 def hard_values(dtype):
     """Return 70 values of all kinds in an order without pattern."""
-    info = np.finfo(dtype)
+    info = sampling.finfo(dtype)
     special = np.array([0, -0.0, np.inf, -np.inf, np.nan, info.max, -info.max, *([info.smallest_subnormal] * 3)], dtype)
     special = np.concatenate([special, -3 * special[-3:], sampling.around([-90, 90], dtype)[::20]])
     moderate = np.linspace(-30, 30, 70 - len(special)).astype(dtype)
     return np.random.default_rng(8).permutation(np.concatenate([special, moderate]))
 
 
-@each_dtype
+@each_float
 @each_case
 def test_bits_do_not_depend_on_position_or_length(case, dtype):
     values = hard_values(dtype)
@@ -210,7 +210,7 @@ def test_bits_do_not_depend_on_position_or_length(case, dtype):
     assert len(np.unique(single)) > 3 or case.row.ulp_gradient == 0
 
 
-@each_dtype
+@each_float
 @each_case
 def test_bits_do_not_depend_on_packing(case, dtype):
     values = hard_values(dtype)
@@ -223,22 +223,23 @@ def test_bits_do_not_depend_on_packing(case, dtype):
     assert_same_bits(numbers, expected)
 
 
-@each_dtype
+@each_float
 @each_case
 def test_bits_do_not_depend_on_whether_parameters_are_arrays(case, dtype):
     if case.row.parameters:
         values = hard_values(dtype)
         arrays = case.same_inputs(values)
-        expected = case.public(*arrays)
+        numbers = case.parameters_as(dtype)
+        expected = case.public(*arrays, *map(float, numbers))
         for n in range(1, 71):
-            columns = [np.full(n, default, dtype) for default in case.defaults]
+            columns = [np.full(n, number) for number in numbers]
             assert_same_bits(case.public(*(array[:n] for array in arrays), *columns), expected[:n])
 
 
 def test_page_borders():
     """No kernel reads or writes beside its operands: a wrong access would end the process."""
     checked = int(processes.output_of("import guard; guard.main()", timeout=200))
-    assert checked == len(CASES) * len(FLOATS) * 2 * 70
+    assert checked == len(CASES) * len(FLOATS + HALVES) * 2 * 70
 
 
 def test_the_guard_page_bites():

@@ -5,31 +5,33 @@ import inspect
 import numpy as np
 import pytest
 
-from cases import CASES, assert_same_bits, each_dtype
+from cases import CASES, FLOATS, assert_same_bits, each_float
 
 PARAMETRIZED = [case for case in CASES if case.row.parameters]
 each_parametrized = pytest.mark.parametrize("case", PARAMETRIZED, ids=[case.name for case in PARAMETRIZED])
 
 
-def columns_of(case):
-    """Return the row's parameters that are tested, as a column for each parameter."""
-    return np.array(case.row.tested_parameters)
+def columns_of(case, dtype):
+    """Return the row's parameters that are tested, as a column for each parameter, as a type has them."""
+    with np.errstate(over="ignore"):
+        return np.array(case.row.tested_parameters).astype(dtype)
 
 
 @each_parametrized
 def test_signature(case):
-    parameters = list(inspect.signature(case.public).parameters.values())
+    parameters = list(inspect.signature(case.function).parameters.values())
     names = [*case.array_names, *(parameter.name for parameter in case.row.parameters), "options"]
     assert [parameter.name for parameter in parameters] == names
     given = [parameter.default for parameter in parameters[case.arrays : -1]]
-    assert given == list(case.defaults)
+    known = [parameter.default for parameter in case.row.parameters]
+    assert given == [inspect.Parameter.empty if default is None else default for default in known]
     assert all(parameter.default is inspect.Parameter.empty for parameter in parameters[: case.arrays])
     assert parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
-    assert case.public.__module__ == ("fastact.grad" if case.is_gradient else "fastact.activations")
-    assert case.public.__name__ == case.public.__qualname__ == case.row.name
+    assert case.function.__module__ == ("fastact.grad" if case.is_gradient else "fastact.activations")
+    assert case.function.__name__ == case.function.__qualname__ == case.row.name
 
 
-@each_dtype
+@each_float
 @each_parametrized
 def test_by_position_by_name_and_by_default(case, dtype):
     arrays = case.inputs(50, dtype)
@@ -49,14 +51,14 @@ def test_values_matter(case):
     assert len(results) == len(set(case.row.tested_parameters)) >= 3
 
 
-@each_dtype
+@each_float
 @each_parametrized
 def test_any_kind_of_number(case, dtype):
     """A Python float, a NumPy number, a 0-d array and an array of the same value give the same bits."""
     arrays = case.inputs(50, dtype)
-    for parameters in case.row.tested_parameters:
+    for given, numbers in zip(case.row.tested_parameters, columns_of(case, dtype), strict=True):
+        parameters = given if dtype in FLOATS else [float(number) for number in numbers]
         expected = case.public(*arrays, *parameters)
-        numbers = [dtype.type(parameter) for parameter in parameters]
         assert_same_bits(case.public(*arrays, *numbers), expected)
         assert_same_bits(case.public(*arrays, *map(np.array, numbers)), expected)
         assert_same_bits(case.public(*arrays, *(np.full(50, number) for number in numbers)), expected)
@@ -64,7 +66,7 @@ def test_any_kind_of_number(case, dtype):
         assert_same_bits(case.ufunc(*arrays, *parameters), expected)
 
 
-@each_dtype
+@each_float
 @each_parametrized
 def test_python_parameters_are_weak(case, dtype):
     """They take the array's precision on every path: contiguous, strided, 0-d, small integers."""
@@ -94,27 +96,27 @@ def test_python_ints_and_bools(case):
         assert_same_bits(case.public(*arrays, *given), case.public(*arrays, *map(float, given)))
 
 
-@each_dtype
+@each_float
 @each_parametrized
 def test_a_value_for_each_channel(case, dtype):
-    channels = columns_of(case).astype(dtype)
+    channels = columns_of(case, dtype)
     shape = (2, len(channels), 3, 4)
     arrays = case.inputs(shape, dtype)
     columns = [channels[:, k].reshape(-1, 1, 1) for k in range(len(case.defaults))]
     result = case.public(*arrays, *columns)
     assert result.shape == shape
     for k, parameters in enumerate(channels):
-        per_channel = case.public(*(array[:, k].copy() for array in arrays), *parameters.tolist())
+        per_channel = case.public(*(array[:, k].copy() for array in arrays), *map(float, parameters))
         assert_same_bits(result[:, k].copy(), per_channel)
 
 
-@each_dtype
+@each_float
 @each_parametrized
 def test_a_value_for_each_element(case, dtype):
     """Also enough of them for threads."""
     for n in (1, 70, 3000, 140_000):
         arrays = case.inputs(n, dtype)
-        columns = np.resize(columns_of(case), (n, len(case.defaults))).astype(dtype).T
+        columns = np.resize(columns_of(case, dtype), (n, len(case.defaults))).T
         result = case.public(*arrays, *columns)
         for place in {0, n // 2, n - 1}:
             single = case.public(*(array[place : place + 1] for array in arrays), *map(float, columns[:, place]))
@@ -166,3 +168,50 @@ def test_unknown_parameter(case):
         case.public(*case.inputs(3), no_parameter=1.0)
     with pytest.raises(TypeError):
         case.public(*case.inputs(3), *case.defaults, **{case.row.parameters[0].name: 1.0})
+
+
+# ---- Parameters that have to be given, and ranges.
+
+
+@each_parametrized
+def test_required_parameters(case):
+    if case.row.required:
+        with pytest.raises(TypeError, match=f"missing .*{case.row.parameters[0].name}"):
+            case.function(*case.inputs(3))
+    else:
+        assert_same_bits(case.function(*case.inputs(3)), case.function(*case.inputs(3), *case.defaults))
+
+
+OUT_OF_RANGE = {
+    "hardtanh": ((1.0, -1.0), (0.5, 0)),
+    "softshrink": ((-1.0,), (-1e-45,)),
+    "celu": ((0.0,), (0,), (-0.0,)),
+}
+each_out_of_range = pytest.mark.parametrize(
+    ("case", "parameters"),
+    [(case, parameters) for case in PARAMETRIZED for parameters in OUT_OF_RANGE.get(case.row.name, ())],
+    ids=lambda value: getattr(value, "name", None) or str(value),
+)
+
+
+def test_ranges_are_known():
+    assert {case.row.name for case in PARAMETRIZED if case.row.range is not None} == set(OUT_OF_RANGE)
+
+
+@each_out_of_range
+def test_out_of_range(case, parameters):
+    """As torch; arrays of parameters are not checked, and NaN is no number that could be out of range."""
+    demand = case.row.range.demand
+    out = np.full(3, 99, np.float32)
+    for given in (parameters, tuple(np.float64(p) for p in parameters), tuple(np.float32(p) for p in parameters)):
+        with pytest.raises(ValueError, match=rf"^{case.name}\(\): {demand}, got .*{case.row.parameters[0].name}="):
+            case.public(*case.inputs(3), *given, out=out)
+    assert np.all(out == 99)
+    columns = [np.full(3, parameter, np.float32) for parameter in parameters]
+    assert case.public(*case.inputs(3), *columns, out=out) is out
+
+
+@each_parametrized
+def test_nan_parameters_are_in_range(case):
+    count = len(case.row.parameters)
+    assert np.isnan(case.public(*case.same_inputs(np.float32(-1)), *[np.nan] * count))

@@ -5,41 +5,43 @@ from typing import Any
 import mpmath
 import numpy as np
 
-LOWEST_EXPONENT = {"float32": -126, "float64": -1022}
-HIGHEST_EXPONENT = {"float32": 127, "float64": 1023}
-FRACTION_BITS = {"float32": 23, "float64": 52}
+LOWEST_EXPONENT = {"float16": -14, "bfloat16": -126, "float32": -126, "float64": -1022}
+HIGHEST_EXPONENT = {"float16": 15, "bfloat16": 127, "float32": 127, "float64": 1023}
+FRACTION_BITS = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}
 
 
-def unit(exact: np.ndarray) -> np.ndarray:
-    """Return the distance of neighbouring binary32 numbers at `exact`, that of subnormals near 0."""
-    exponent = np.where(exact == 0, LOWEST_EXPONENT["float32"], np.frexp(exact)[1] - 1)
-    clipped = np.clip(exponent, LOWEST_EXPONENT["float32"], HIGHEST_EXPONENT["float32"])
-    return np.ldexp(1.0, clipped - FRACTION_BITS["float32"])
+def unit(exact: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """Return the distance of a type's neighbouring numbers at `exact`, that of subnormals near 0."""
+    exponent = np.where(exact == 0, LOWEST_EXPONENT[dtype], np.frexp(exact)[1] - 1)
+    clipped = np.clip(exponent, LOWEST_EXPONENT[dtype], HIGHEST_EXPONENT[dtype])
+    return np.ldexp(1.0, clipped - FRACTION_BITS[dtype])
 
 
 def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = True) -> np.ndarray:
-    """Return the errors of float32 results against binary64 ones.
+    """Return the errors of results against binary64 ones.
 
-    Too large a result counts as 2**128: infinity is right where the exact value rounds to it. An error is infinite
-    where NaN stands for a number, a number for NaN or infinity, or where the sign is wrong, a zero's included.
+    Too large a result counts as the power of two above the largest number: infinity is right where the exact value
+    rounds to it. An error is infinite where NaN stands for a number, a number for NaN or infinity, or where the sign is
+    wrong, a zero's included.
 
     Parameters
     ----------
-    computed : ndarray of float32
+    computed : ndarray of float32 or of a 16-bit type
     exact : ndarray of float64
     is_zero_sign_known : bool
         Whether the sign of an exact zero means something.
     """
-    assert computed.dtype == np.float32
+    dtype = computed.dtype.name
+    assert computed.dtype.itemsize <= 4
     assert exact.dtype == np.float64
     with np.errstate(all="ignore"):
-        limit = 2.0 ** (HIGHEST_EXPONENT["float32"] + 1)
+        limit = 2.0 ** (HIGHEST_EXPONENT[dtype] + 1)
         value = np.clip(computed.astype(np.float64), -limit, limit)
-        error = np.abs(value - np.clip(exact, -limit, limit)) / unit(exact)
+        error = np.abs(value - np.clip(exact, -limit, limit)) / unit(exact, dtype)
         is_nan = np.isnan(exact)
-        is_wrong_sign = (np.signbit(computed) != np.signbit(exact)) & (is_zero_sign_known | (exact != 0))
-        is_wrong = (np.isnan(computed) != is_nan) | (is_wrong_sign & ~is_nan)
-        is_wrong |= np.isinf(exact) & (computed != exact)
+        is_wrong_sign = (np.signbit(value) != np.signbit(exact)) & (is_zero_sign_known | (exact != 0))
+        is_wrong = (np.isnan(value) != is_nan) | (is_wrong_sign & ~is_nan)
+        is_wrong |= np.isinf(exact) & (computed.astype(np.float64) != exact)
         error[is_nan] = 0.0
         error[is_wrong] = np.inf
     return error

@@ -1,7 +1,7 @@
-"""The operands of a call that NumPy's general machinery is to work on: checked, and Python scalars fitted.
+"""The operands of a call that NumPy's general machinery is to work on: checked, and Python numbers fitted.
 
-NumPy computes an int8 array with a Python float in float64. A Python scalar is therefore made an array of the type
-that the other arrays are computed in, before NumPy sees it.
+NumPy rounds a Python number to the type of the loop as its caller rounds, and warns if it is too large. It is therefore
+replaced by a number that this type holds, before NumPy sees it.
 """
 
 import math
@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 
-FLOAT32 = np.dtype(np.float32)
-FLOAT64 = np.dtype(np.float64)
-# Half a unit in the last place above binary32's largest number: from here on it rounds to infinity.
-FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
+from fastact._kernels.promotion import ARRAY, HALVES, ScalarType, compute_type, float_of
 
-ARRAY = "an array (or number) of bool, integers, float16, float32 or float64"
+FLOAT64 = np.dtype(np.float64)
+# Half a unit in the last place above the largest number: from here on a number rounds to infinity.
+OVERFLOW = {
+    "float16": 2.0**16 - 2.0**4,
+    "bfloat16": 2.0**128 - 2.0**119,
+    "float32": 2.0**128 - 2.0**103,
+    "float64": math.inf,
+}
+
 PARAMETER = "a real number or an array of real numbers"
 
 
@@ -26,20 +31,33 @@ def prepared(
     names: tuple[str, ...],
     options: Mapping[str, Any],
 ) -> tuple[Any, ...]:
-    """Return the operands of ``ufunc(*arrays, *parameters, **options)``, checked and Python scalars fitted."""
+    """Return the operands of ``ufunc(*arrays, *parameters, **options)``, checked and Python numbers fitted."""
     function = ufunc.__name__.replace("grad_", "grad.", 1)
     accepted = [ARRAY] * len(arrays) + [PARAMETER] * len(parameters)
     operands = [
         operand if is_number(operand) else checked(operand, f"{function}(): {name} must be {what}")
         for operand, name, what in zip(arrays + parameters, names, accepted, strict=True)
     ]
-    dtype = compute_dtype(operands[: len(arrays)], options)
-    return tuple(fitted(operand, dtype) if is_number(operand) else operand for operand in operands)
+    types = [dtype_of(operand).type for operand in operands if not is_number(operand)]
+    computed = requested_type(options) or compute_type(types or [number_type(number) for number in arrays])
+    # A number takes its type from the arrays beside it. Where there are none, and in a table's hands, it needs its own.
+    needs_type = not types or any(is_table(operand) for operand in operands)
+    held = np.float32 if computed.__name__ in HALVES and not needs_type else computed
+    fitting = [computed] * len(arrays) + [held] * len(parameters)
+    return tuple(
+        (scalar if needs_type else float)(fitted(operand, scalar)) if is_number(operand) else operand
+        for operand, scalar in zip(operands, fitting, strict=True)
+    )
 
 
 def is_number(operand: Any) -> bool:
     """Return whether an operand is a Python number, which has no precision of its own."""
     return isinstance(operand, (float, int)) and not isinstance(operand, np.generic)
+
+
+def number_type(number: float) -> ScalarType:
+    """Return the type a Python number stands for where there is no array, also one of a subclass."""
+    return next(scalar for scalar in (bool, int, float) if isinstance(number, scalar))
 
 
 def checked(operand: Any, demand: str) -> Any:
@@ -50,7 +68,7 @@ def checked(operand: Any, demand: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{demand}, got {type(operand).__name__!r}: {error}") from error
     dtype = dtype_of(array)
-    if not np.can_cast(dtype, FLOAT64):
+    if float_of(dtype.type) is None:
         is_sequence = is_array or (isinstance(operand, Sequence) and not isinstance(operand, (str, bytes)))
         given = f"{type(operand).__name__!r} of dtype {dtype}" if is_sequence else f"{type(operand).__name__!r}"
         raise TypeError(f"{demand}, got {given}")
@@ -59,9 +77,14 @@ def checked(operand: Any, demand: str) -> Any:
 
 def dtype_of(array: Any) -> np.dtype[Any]:
     """Return the NumPy dtype of an array of any library; of a table, one that holds all its columns."""
-    if not hasattr(array, "dtype") and hasattr(array, "dtypes"):
+    if is_table(array):
         return np.result_type(np.bool_, *(numpy_dtype(dtype) for dtype in array.dtypes))
     return numpy_dtype(getattr(array, "dtype", FLOAT64))
+
+
+def is_table(operand: Any) -> bool:
+    """Return whether an operand is one of several types, as pandas' frames: those make float64 of a Python number."""
+    return not hasattr(operand, "dtype") and hasattr(operand, "dtypes")
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
@@ -69,22 +92,15 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     return dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", FLOAT64)
 
 
-def compute_dtype(arrays: Sequence[Any], options: Mapping[str, Any]) -> np.dtype[Any]:
-    """Return the type that NumPy's search for a loop will find for these arrays: float32 if it holds them all."""
-    if options.get("dtype") is not None:
-        return FLOAT32 if np.dtype(options["dtype"]) == FLOAT32 else FLOAT64
-    dtypes = [dtype_of(array) for array in arrays if not is_number(array)]
-    if not dtypes:
-        dtypes = [np.dtype(type(number)) for number in arrays]
-    return FLOAT32 if all(np.can_cast(dtype, FLOAT32) for dtype in dtypes) else FLOAT64
+def requested_type(options: Mapping[str, Any]) -> ScalarType | None:
+    """Return the type that ``dtype=`` asks for, None if there is none or it is refused later."""
+    return None if options.get("dtype") is None else float_of(np.dtype(options["dtype"]).type)
 
 
-def fitted(number: float, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return a Python number as a 0-d array; one that is too large is infinite, without NumPy's warning."""
+def fitted(number: float, scalar: ScalarType) -> float:
+    """Return a number as the nearest that a type holds; one that is too large is infinite, without NumPy's warning."""
     try:
         value = float(number)
     except OverflowError:
         value = math.inf if number > 0 else -math.inf
-    if dtype == FLOAT32 and abs(value) >= FLOAT32_OVERFLOW:
-        value = math.copysign(math.inf, value)
-    return np.array(value, dtype)
+    return math.copysign(math.inf, value) if abs(value) >= OVERFLOW[scalar.__name__] else float(scalar(value))

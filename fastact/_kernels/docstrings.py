@@ -1,13 +1,14 @@
 """Docstrings in numpydoc's format, from the rows of the registry."""
 
-from fastact._kernels.registry import OPERATORS, Operator
+from fastact._kernels.registry import OPERATORS, Operator, Parameter
 
 RETURNS = """\
 Returns
 -------
 y : ndarray or scalar
     {what} Of the operands' common shape and type.
-    Integers and bool are computed in float32 if they have at most 16 bits, else in float64{exception}."""
+    float16 and bfloat16 are computed in float32 and rounded once; integers and bool in float32 if they have
+    at most 16 bits, else in float64{exception}."""
 
 WIDTH = 100
 EXCEPTION = "; integers keep their type"
@@ -16,7 +17,8 @@ RAISES = """\
 Raises
 ------
 TypeError
-    If an operand is not a real number or an array of bool, integers, float16, float32 or float64."""
+    If an operand is not a real number or an array of bool, integers, float16, bfloat16 (of ml_dtypes),
+    float32 or float64."""
 
 FLAGS = (
     "Never warns and leaves the floating-point flags as they are. Large arrays are computed by several threads: see "
@@ -48,19 +50,32 @@ def operands(row: Operator, is_gradient: bool) -> str:
     entries = ["x : array_like\n    The input, of any shape."]
     if is_gradient:
         entries.insert(0, f"dy : array_like\n    The gradient with respect to the output of `fastact.{row.name}`.")
-    entries += [
-        f"{name} : float or array_like, default {default}\n    {meaning[0].upper()}{meaning[1:]}. "
-        "Arrays are broadcast with `x`; a Python number takes the precision of `x`."
-        for name, default, meaning in row.parameters
-    ]
+    entries += [parameter_entry(parameter) for parameter in row.parameters]
     return "\n".join(entries)
+
+
+def parameter_entry(parameter: Parameter) -> str:
+    default = "" if parameter.default is None else f", default {parameter.default}"
+    meaning = f"{parameter.meaning[0].upper()}{parameter.meaning[1:]}"
+    return (
+        f"{parameter.name} : float or array_like{default}\n    {meaning}. "
+        "Arrays are broadcast with `x`; a Python number takes the precision `x` is computed in."
+    )
 
 
 def example(row: Operator, is_gradient: bool) -> str:
     """Return the example, whose output is written in the row."""
-    call = f"fastact.grad.{row.name}(1.0, x)" if is_gradient else f"fastact.{row.name}(x)"
+    parameters = f", {row.example.parameters}" if row.example.parameters else ""
+    call = f"fastact.grad.{row.name}(1.0, x{parameters})" if is_gradient else f"fastact.{row.name}(x{parameters})"
     output = row.example.dx if is_gradient else row.example.y
     return f">>> import numpy as np\n>>> import fastact\n>>> x = np.array({row.example.x})\n>>> {call}\n{output}"
+
+
+def raises(row: Operator) -> str:
+    """Return the section Raises."""
+    if row.range is None:
+        return RAISES
+    return f"{RAISES}\nValueError\n    {row.range.demand[0].upper()}{row.range.demand[1:]}. Arrays are not checked."
 
 
 def of_operator(row: Operator, is_gradient: bool) -> str:
@@ -77,7 +92,7 @@ def of_operator(row: Operator, is_gradient: bool) -> str:
         summary,
         underlined("Parameters", f"{operands(row, is_gradient)}\n{OPTIONS}"),
         RETURNS.format(what=what, exception=exception),
-        RAISES,
+        raises(row),
         underlined("Notes", notes),
         underlined("References", row.source),
         underlined("Examples", example(row, is_gradient)),
@@ -99,4 +114,8 @@ def of_ufuncs() -> dict[str, str]:
                 if row.parameters
                 else of_operator(row, is_gradient)
             )
-    return docs
+    return docs | {
+        "glu": "The ufunc behind `fastact.glu`: a*sigmoid(b). Operands: a, b.\n",
+        "grad_glu": "The gradient of ``glu(a, b)`` with respect to b: dy*a*sigmoid(b)*(1 - sigmoid(b)). "
+        "Operands: dy, a, b. That with respect to a is ``glu(dy, b)``.\n",
+    }

@@ -9,9 +9,15 @@ ZERO = 0.0
 HALF = 0.5
 ONE = 1.0
 TWO = 2.0
+THREE = 3.0
 FOUR = 4.0
 SIX = 6.0
 LARGEST = 3.4028234663852886e38
+# 1/6 and 1/3 as sums of two. The low parts are positive: see SELU_SCALE.
+SIXTH = 0.1666666567325592
+SIXTH_LOW = 9.934107758624577e-09
+THIRD = 0.3333333134651184
+THIRD_LOW = 1.9868215517249155e-08
 
 LOG2_E = 1.4426950216293335
 # log(2) as the sum of two. The first ends in three zero bits: x - k*LN2 is exact for every k that occurs.
@@ -40,6 +46,8 @@ LOG1P_SLOPE = 0.828125
 SOFTPLUS_EXP_MIN = -153.0
 # Below it x is added to the small part of softplus(x), above it to the whole: either way the smaller rounding.
 SOFTPLUS_BEND = 0.4375
+# x/(1 + x) is 1 to the last bit from here on.
+SOFTSIGN_SATURATION = 4294967296.0
 # tanh(x) is a polynomial up to TANH_BEND and 1 - 2/(exp(2*x) + 1) from there on.
 TANH_BEND = 0.65625
 

@@ -117,6 +117,44 @@ def grad_sigmoid(dy, x):
     return slope_product(dy, high, low, scale, unscale)
 
 
+def sigmoid_scaled(x, x_low):
+    """Return (high, low, unscale): sigmoid(x + x_low) = (high + low)*unscale**2."""
+    # n/(1 + t), t = exp(-|x|), n = t or 1.
+    negative = negative_magnitude(x)
+    negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
+    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(x_low, x))
+    scale, unscale = scaled(negative, shifted)
+    t, t_low = exp_of_parts(scale, w, w_low)
+    d, d_low = one_plus(t, t_low, unscale)
+    n = t if x < ZERO else ONE
+    n_low = t_low if x < ZERO else ZERO
+    reciprocal = ONE / d
+    y = n * reciprocal
+    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
+    return y, reciprocal * residual, unscale if x < ZERO else ONE
+
+
+def glu(a, b):
+    high, low, unscale = sigmoid_scaled(b, ZERO)
+    factor = a * unscale
+    y = fma(factor, high, factor * low) if absolute(factor) <= LARGEST else factor * high
+    return copysign(y * unscale, a)
+
+
+def grad_glu(dy, a, b):
+    # With respect to the gate b; that with respect to a is glu(dy, b). Where dy*a may be infinite, both are scaled
+    # down, and the slope's scale, or the result at last, up. (Beyond SCALED_EXP_MIN the slope of such a product stays.)
+    high, low, scale, unscale = sigmoid_slope(negative_magnitude(b))
+    product = dy * a
+    size = absolute(product)
+    small = (dy * TINY) * (a * TINY)
+    up = ONE / TINY if unscale == ONE else ONE
+    product = small if size > HALF * LARGEST else product
+    up = up if size > HALF * LARGEST else ONE
+    unscale = ONE if size > HALF * LARGEST else unscale
+    return copysign(slope_product(product, high, low, scale * up, unscale) * up, product)
+
+
 def tanh(x):
     # a = k*log(2)/2 + r, k = 0 below TANH_BEND, t = tanh(r), scale = 2**(1 - k): tanh(a) = 1 - u/(1 + t + u/2) with
     # u = scale*(1 - t). Where that is above 1/2 its rounding errors are small beside it; below, tanh(a) = t. From
@@ -158,6 +196,103 @@ def grad_relu6(dy, x):
     return ZERO if x >= SIX else y
 
 
+def not_lost(y, parameter):
+    """Return y, or the parameter if it is NaN: a parameter that is only compared with would lose it."""
+    return y if parameter == parameter else parameter  # noqa: PLR0124
+
+
+def hardtanh(x, min_val, max_val):
+    return not_lost(not_lost(clamp(x, min_val, max_val), min_val), max_val)
+
+
+def grad_hardtanh(dy, x, min_val, max_val):
+    dx = ZERO if x <= min_val else dy
+    dx = ZERO if x >= max_val else dx
+    return not_lost(not_lost(dx, min_val), max_val)
+
+
+def threshold(x, threshold, value):
+    return not_lost(value if x <= threshold else x, threshold)
+
+
+def grad_threshold(dy, x, threshold, value):
+    # The derivative of a constant that is NaN is NaN.
+    return not_lost(not_lost(ZERO, value) if x <= threshold else dy, threshold)
+
+
+def hardshrink(x, lambd):
+    return not_lost(ZERO if absolute(x) <= lambd else x, lambd)
+
+
+def grad_hardshrink(dy, x, lambd):
+    return not_lost(ZERO if absolute(x) <= lambd else dy, lambd)
+
+
+def softshrink(x, lambd):
+    return ZERO if absolute(x) <= lambd else x - multiply_sign(lambd, x)
+
+
+def grad_softshrink(dy, x, lambd):
+    return grad_hardshrink(dy, x, lambd)
+
+
+def hardsigmoid(x):
+    # 1/6 in two parts: the second sum is exact to half an ULP also near -3, where the first one cancels.
+    y = fma(x, SIXTH_LOW, fma(x, SIXTH, HALF))
+    y = ZERO if x <= -THREE else y
+    return ONE if x >= THREE else y
+
+
+def grad_hardsigmoid(dy, x):
+    return fma(SIXTH, dy, SIXTH_LOW * dy) if absolute(x) < THREE else ZERO
+
+
+def hardswish(x):
+    # factor + low = (x + 3)/6, where s + s_low is the sum. x comes last, so that a subnormal result is rounded once.
+    s = x + THREE
+    s_low = x - (s - THREE)
+    factor = s * SIXTH
+    low = fma(s_low, SIXTH, fma(s, SIXTH_LOW, fma(s, SIXTH, -factor)))
+    y = fma(x, factor, x * low)
+    y = copysign(ZERO if x <= -THREE else y, x)
+    return x if x >= THREE else y
+
+
+def grad_hardswish(dy, x):
+    # (x + 3/2)/3, which is exactly 0 at -3/2.
+    s = x + HALF * THREE
+    slope = fma(s, THIRD, THIRD_LOW * s)
+    dx = ZERO if x <= -THREE else dy * slope
+    return dy if x >= THREE else dx
+
+
+def one_plus_magnitude(a):
+    """Return (y, residual): y*(1 + residual) = 1/(1 + a) for a >= 0, y rounded."""
+    large = ONE if a < ONE else a
+    small = a if a < ONE else ONE
+    d = large + small
+    d_low = small - (d - large)
+    y = ONE / d
+    return y, fma(-y, d_low, fma(-y, d, ONE))
+
+
+def softsign(x):
+    a = absolute(x)
+    a = SOFTSIGN_SATURATION if a > SOFTSIGN_SATURATION else a
+    reciprocal, residual = one_plus_magnitude(a)
+    return copysign(fma(a, reciprocal, a * reciprocal * residual), x)
+
+
+def grad_softsign(dy, x):
+    # One factor 1/(1 + |x|) after the other: their product may be 0 where dx is not. An infinite dy stays so.
+    a = absolute(x)
+    a = LARGEST if a > LARGEST else a
+    reciprocal, residual = one_plus_magnitude(a)
+    product = dy * reciprocal
+    exact = product + fma(TWO * residual, product, fma(dy, reciprocal, -product))
+    return (exact if absolute(product) <= LARGEST else product) * reciprocal
+
+
 def leaky_relu(x, negative_slope):
     return x if x > ZERO else negative_slope * x
 
@@ -166,10 +301,23 @@ def grad_leaky_relu(dy, x, negative_slope):
     return dy if x > ZERO else negative_slope * dy
 
 
+def prelu(x, weight):
+    return leaky_relu(x, weight)
+
+
+def grad_prelu(dy, x, weight):
+    return grad_leaky_relu(dy, x, weight)
+
+
 def expm1_negative(x):
     """Return (high, low): expm1(x) = high + low for x < 0, with abs(low) < abs(high)/5."""
     shifted, k, r = exp_reduced(limit_negative(negative_part(x), -SATURATION), ZERO)
-    scale = power_of_two(shifted)
+    high, low = expm1_of_parts(power_of_two(shifted), r)
+    return high, low
+
+
+def expm1_of_parts(scale, r):
+    """Return (high, low): high + low = scale*exp(r) - 1 for a scale of at most 1."""
     difference = scale - ONE
     high = fma(scale, r, difference)
     return high, fma(scale * (r * r), exp_polynomial(r), fma(scale, r, difference - high))
@@ -195,6 +343,90 @@ def exp_scaled(x):
 def grad_elu(dy, x, alpha):
     scale, w, w_low, unscale = exp_scaled(x)
     scale = alpha * scale
+    slope = fma(scale, w_low, fma(scale, w, scale))
+    return dy if x > ZERO else scaled_product(dy, slope, unscale)
+
+
+def quotient(x, alpha):
+    """Return (u, u_low): u + u_low = x/alpha for x < 0, by 1/alpha in two parts.
+
+    alpha and x are scaled where 1/alpha would not have all its bits. What is so small that exp(x/alpha) is 1 becomes
+    0 at once, and all x > 0: subnormal numbers further on would take 20 times as long.
+    """
+    size = absolute(alpha)
+    x = ZERO if x > -size * UNIT else x
+    scale = ONE / TINY if size < TINY else ONE
+    scale = TINY if size > ONE / TINY else scale
+    inverse = ONE / (alpha * scale)
+    inverse_low = fma(-inverse, alpha * scale, ONE) * inverse
+    x = x * scale
+    u = x * inverse
+    return u, fma(x, inverse_low, fma(x, inverse, -u))
+
+
+def celu(x, alpha):
+    return celu_saturating(x, alpha) if alpha >= ZERO else celu_growing(x, alpha)
+
+
+def celu_saturating(x, alpha):
+    # As elu(x/alpha)*alpha. Where x/alpha is small, x is not to be had back from it: x + x*(expm1(r)/r - 1).
+    lowest = -SATURATION * alpha
+    lowest = -LARGEST if lowest < -LARGEST else lowest
+    u, u_low = quotient(limit_negative(x, lowest), alpha)
+    shifted, k, r = exp_reduced(u, ZERO)
+    r = r + u_low
+    near = fma(x, r * exp_polynomial(r), x)
+    high, low = expm1_of_parts(power_of_two(shifted), r)
+    negative = near if k == ZERO else fma(alpha, high, alpha * low)
+    return negative if x < ZERO else x
+
+
+def scaled_growing(u, u_low):
+    """Return (scale, w, w_low, unscale): exp(u + u_low) = scale*(1 + w + w_low)*unscale**2 for u >= 0; NaN stays NaN.
+
+    From -SCALED_EXP_MIN on, the smallest number times exp(u) is infinite.
+    """
+    u_low = u_low if u < -SCALED_EXP_MIN else ZERO
+    u = -SCALED_EXP_MIN if u > -SCALED_EXP_MIN else u
+    shifted, w, w_low = exp_parts_low(u, u_low)
+    shifted = shifted - TWO * TINY_BITS if u > -SCALED_MIN else shifted
+    return power_of_two(shifted), w, w_low, ONE / TINY if u > -SCALED_MIN else ONE
+
+
+def celu_growing(x, alpha):
+    # For a negative alpha x/alpha is positive: alpha*exp(u) may be finite where exp(u) is not.
+    u, u_low = quotient(x, alpha)
+    shifted, k, r = exp_reduced(u, ZERO)
+    near = fma(x, r * exp_polynomial(r), x)
+    scale, w, w_low, unscale = scaled_growing(u, u_low)
+    one = ZERO if u > -SCALED_MIN else ONE
+    difference = scale - one
+    lost = scale - difference - one
+    high = fma(scale, w, difference)
+    low = fma(scale, w_low, fma(scale, w, difference - high)) + lost
+    factor = alpha * unscale
+    y = factor * high
+    y = fma(factor, high, factor * low) if absolute(y) <= LARGEST else y
+    return x if x >= ZERO else (near if k == ZERO else y * unscale)
+
+
+def grad_celu(dy, x, alpha):
+    return grad_celu_saturating(dy, x, alpha) if alpha >= ZERO else grad_celu_growing(dy, x, alpha)
+
+
+def grad_celu_saturating(dy, x, alpha):
+    u, u_low = quotient(x, alpha)
+    u_low = u_low if u > SCALED_EXP_MIN else ZERO
+    u = SCALED_EXP_MIN if u < SCALED_EXP_MIN else u
+    shifted, w, w_low = exp_parts_low(u, u_low)
+    scale, unscale = scaled(u, shifted)
+    slope = fma(scale, w_low, fma(scale, w, scale))
+    return dy if x > ZERO else scaled_product(dy, slope, unscale)
+
+
+def grad_celu_growing(dy, x, alpha):
+    u, u_low = quotient(x, alpha)
+    scale, w, w_low, unscale = scaled_growing(u, u_low)
     slope = fma(scale, w_low, fma(scale, w, scale))
     return dy if x > ZERO else scaled_product(dy, slope, unscale)
 
@@ -258,19 +490,9 @@ def softplus_scaled(x, beta):
 
 
 def grad_softplus(dy, x, beta):
-    # sigmoid(u) = n/(1 + t), t = exp(-|u|), n = t or 1, with u = beta*x in two parts.
+    # sigmoid(u) with u = beta*x in two parts.
     u = beta * x
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
-    negative = negative_magnitude(u)
-    negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
-    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(u_low, u))
-    scale, unscale = scaled(negative, shifted)
-    t, t_low = exp_of_parts(scale, w, w_low)
-    d, d_low = one_plus(t, t_low, unscale)
-    n = t if u < ZERO else ONE
-    n_low = t_low if u < ZERO else ZERO
-    reciprocal = ONE / d
-    y = n * reciprocal
-    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
-    return scaled_product(dy, fma(reciprocal, residual, y), unscale if u < ZERO else ONE)
+    high, low, unscale = sigmoid_scaled(u, u_low)
+    return scaled_product(dy, high + low, unscale)

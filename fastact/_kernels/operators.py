@@ -7,37 +7,42 @@ from typing import Any
 import numpy as np
 
 from fastact._kernels import docstrings
-from fastact._kernels.registry import OPERATORS, Operator
+from fastact._kernels.registry import OPERATORS, Operator, Range
 from fastact._kernels.ufuncs import UFUNCS, evaluate
 
+__all__ = ["OPERATORS", "UFUNCS", "forward", "gradients"]
+
+NUMBERS = (int, float, np.integer, np.floating)
+
 Function = Callable[..., Any]
-Template = Callable[[np.ufunc, tuple[str, ...]], Function]
+Compute = Callable[[np.ufunc, tuple[Any, ...], tuple[Any, ...], tuple[str, ...], dict[str, Any]], Any]
+Template = Callable[[Compute, np.ufunc, tuple[str, ...]], Function]
 
 
-def one_array_one_parameter(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+def one_array_one_parameter(compute: Compute, ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
     def function(x, p, **options):  # type: ignore[no-untyped-def]
-        return evaluate(ufunc, (x,), (p,), names, options)
+        return compute(ufunc, (x,), (p,), names, options)
 
     return function
 
 
-def one_array_two_parameters(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+def one_array_two_parameters(compute: Compute, ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
     def function(x, p, q, **options):  # type: ignore[no-untyped-def]
-        return evaluate(ufunc, (x,), (p, q), names, options)
+        return compute(ufunc, (x,), (p, q), names, options)
 
     return function
 
 
-def two_arrays_one_parameter(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+def two_arrays_one_parameter(compute: Compute, ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
     def function(dy, x, p, **options):  # type: ignore[no-untyped-def]
-        return evaluate(ufunc, (dy, x), (p,), names, options)
+        return compute(ufunc, (dy, x), (p,), names, options)
 
     return function
 
 
-def two_arrays_two_parameters(ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
+def two_arrays_two_parameters(compute: Compute, ufunc: np.ufunc, names: tuple[str, ...]) -> Function:
     def function(dy, x, p, q, **options):  # type: ignore[no-untyped-def]
-        return evaluate(ufunc, (dy, x), (p, q), names, options)
+        return compute(ufunc, (dy, x), (p, q), names, options)
 
     return function
 
@@ -53,14 +58,35 @@ TEMPLATES: dict[tuple[int, int], Template] = {
 def with_defaults(ufunc: np.ufunc, row: Operator, arrays: tuple[str, ...], module: str) -> Function:
     """Return a function over the ufunc, with the row's names and defaults in its signature."""
     names = (*arrays, *(parameter.name for parameter in row.parameters))
-    template = TEMPLATES[len(arrays), len(row.parameters)](ufunc, names)
+    compute = evaluate if row.range is None else in_range(row.range)
+    template = TEMPLATES[len(arrays), len(row.parameters)](compute, ufunc, names)
     assert isinstance(template, FunctionType)
     code = template.__code__.replace(co_varnames=(*names, "options"), co_name=row.name, co_qualname=row.name)
-    defaults = tuple(parameter.default for parameter in row.parameters)
+    defaults = tuple(parameter.default for parameter in row.parameters if parameter.default is not None)
     function = FunctionType(code, template.__globals__, row.name, defaults, template.__closure__)
     function.__module__ = module
     function.__doc__ = docstrings.of_operator(row, is_gradient=len(arrays) == 2)
     return function
+
+
+def in_range(range_: Range) -> Compute:
+    """Return `evaluate` with a look at parameters that are single numbers."""
+
+    def evaluate_in_range(
+        ufunc: np.ufunc,
+        arrays: tuple[Any, ...],
+        parameters: tuple[Any, ...],
+        names: tuple[str, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        are_numbers = all(isinstance(parameter, NUMBERS) for parameter in parameters)
+        if are_numbers and not range_.is_met(*parameters):
+            function = ufunc.__name__.replace("grad_", "grad.", 1)
+            given = ", ".join(f"{name}={value}" for name, value in zip(names[len(arrays) :], parameters, strict=True))
+            raise ValueError(f"{function}(): {range_.demand}, got {given}")
+        return evaluate(ufunc, arrays, parameters, names, options)
+
+    return evaluate_in_range
 
 
 def forward(module: str) -> dict[str, Function]:

@@ -10,8 +10,10 @@ cimport numpy as np
 
 import numpy as np
 
+from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.ufuncs import KERNELS
-from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_chunks
+from fastact._kernels.tiers cimport Task
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
 
 np.import_array()
 
@@ -75,9 +77,7 @@ cdef struct Call:
 
 
 cdef Conversion find_conversion(str name):
-    """Return a conversion's kernel, NULL if there is none: NumPy converts then."""
-    capsule = KERNELS["float32"].get(name)
-    return <Conversion>PyCapsule_GetPointer(capsule, b"void (char **, Py_ssize_t)") if capsule is not None else NULL
+    return <Conversion>PyCapsule_GetPointer(KERNELS["float32"][name], b"void (char **, Py_ssize_t)")
 
 
 cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
@@ -87,8 +87,8 @@ cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
     of_arrays.dropout_with_mask = find_block_kernel(precision, "dropout_with_mask")
     of_arrays.apply_mask = find_block_kernel(precision, "apply_mask")
     of_arrays.uniform = find_block_kernel(precision, "uniform")
-    of_arrays.widen = find_conversion(f"{precision}_of_{half}")
-    of_arrays.narrow = find_conversion(f"{half}_of_{precision}")
+    of_arrays.widen = find_conversion(f"{precision}_of_{half}") if half else NULL
+    of_arrays.narrow = find_conversion(f"{half}_of_{precision}") if half else NULL
     of_arrays.item_size = item_size
     return of_arrays
 
@@ -214,9 +214,9 @@ cdef const Type* plain_type(np.ndarray array):
         return &FLOAT32
     if dtype == np.NPY_FLOAT64:
         return &FLOAT64
-    if dtype == np.NPY_FLOAT16 and FLOAT16.widen != NULL:
+    if dtype == np.NPY_FLOAT16:
         return &FLOAT16
-    if dtype >= FIRST_USER_DEFINED and BFLOAT16.widen != NULL and array.dtype.name == "bfloat16":
+    if dtype >= FIRST_USER_DEFINED and is_bfloat16(array.dtype.type):
         return &BFLOAT16
     return NULL
 

@@ -9,7 +9,7 @@ compare with. They are called with ``m``, a namespace of functions (``m.exp``, `
 binary64 NumPy or mpmath, and must be stable in binary64 for every binary32 argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 Reference = Callable[..., Any]
@@ -19,8 +19,18 @@ class Parameter(NamedTuple):
     """A parameter of an operator: broadcast with the array, a Python scalar takes the array's precision."""
 
     name: str
-    default: float
+    default: float | None
+    """None if it has to be given."""
     meaning: str
+    is_length: bool = False
+    """Whether it is in units of x: where it is small, the operator changes on a short length."""
+
+
+class Range(NamedTuple):
+    """What parameters that are single numbers must fulfil. Arrays of parameters are not looked at."""
+
+    demand: str
+    is_met: Callable[..., bool]
 
 
 class Example(NamedTuple):
@@ -29,6 +39,8 @@ class Example(NamedTuple):
     x: str
     y: str
     dx: str
+    parameters: str = ""
+    """Those without a default, as they are written in the call."""
 
 
 class Operator(NamedTuple):
@@ -50,18 +62,43 @@ class Operator(NamedTuple):
     ulp_float64: float = 2.0
     ulp_gradient: float = 2.0
     kinks: tuple[float, ...] = ()
+    """Where the derivative jumps or bends, whatever the parameters are."""
     keeps_integers: bool = False
-    odd: bool = False
+    odd: bool | None = False
+    """None if it depends on the parameters. The sign of a zero is not meant."""
     monotone: bool = True
+    moving_kinks: Callable[..., tuple[float, ...]] = lambda *parameters: ()
+    range: Range | None = None
+    is_learned: bool = False
+    """Whether the parameters have a gradient, too. The public functions are written by hand, over those of the row."""
+
+    def kinks_for(self, parameters: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the kinks, those that depend on the parameters included."""
+        return self.kinks + self.moving_kinks(*parameters)
+
+    def is_in_range(self, parameters: Sequence[float]) -> bool:
+        """Return whether numbers are accepted as parameters."""
+        return self.range is None or bool(self.range.is_met(*parameters))
+
+    @property
+    def required(self) -> tuple[float, ...]:
+        """Values for the parameters that have no default, to be tried."""
+        pairs = zip(self.parameters, self.tested_parameters[0], strict=True)
+        return tuple(value for parameter, value in pairs if parameter.default is None)
 
 
 class Kernel(NamedTuple):
     """What the compilers and the front door need to know of one formula."""
 
     name: str
-    arrays: int
-    parameters: tuple[str, ...]
-    keeps_integers: bool
+    operands: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    keeps_integers: bool = False
+
+    @property
+    def arrays(self) -> int:
+        """The number of operands that are not parameters."""
+        return len(self.operands)
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -236,14 +273,202 @@ OPERATORS: tuple[Operator, ...] = (
         tested_parameters=((1.0,), (0.5,), (10.0,), (-1.5,), (1e-3,), (1e30,)),
         monotone=False,
     ),
+    Operator(
+        "hardsigmoid",
+        summary="Piecewise linear sigmoid.",
+        definition="min(max(x/6 + 1/2, 0), 1)",
+        special_values="hardsigmoid(-inf) = 0, hardsigmoid(-3) = 0, hardsigmoid(0) = 0.5, hardsigmoid(3) = 1, "
+        "hardsigmoid(inf) = 1, hardsigmoid(NaN) = NaN.",
+        source="Courbariaux, Bengio and David (2015), arXiv:1511.00363; torch.nn.functional.hardsigmoid",
+        reference=lambda m, x: m.minimum(m.maximum((x + 3) / m.constant(6), 0), 1),
+        derivative="1/6 if -3 < x < 3 else 0",
+        grad_reference=lambda m, x: m.where((x > -3) & (x < 3), 1 / m.constant(6), 0),
+        grad_special_values="0 at -3, at 3 and, as torch does, at NaN.",
+        example=Example(
+            "[-1.0, 0.0, 4.0]",
+            "array([0.33333333, 0.5       , 1.        ])",
+            "array([0.16666667, 0.16666667, 0.        ])",
+        ),
+        ulp_float64=1.0,
+        ulp_gradient=1.0,
+        kinks=(-3.0, 3.0),
+    ),
+    Operator(
+        "hardtanh",
+        summary="Piecewise linear tanh: x limited to an interval.",
+        definition="min(max(x, min_val), max_val)",
+        special_values="hardtanh(NaN) = NaN, hardtanh(inf) = max_val, hardtanh(-inf) = min_val.",
+        source="Collobert (2004), Large Scale Machine Learning; torch.nn.functional.hardtanh",
+        reference=lambda m, x, min_val, max_val: m.minimum(m.maximum(x, min_val), max_val),
+        derivative="1 if min_val < x < max_val else 0",
+        grad_reference=lambda m, x, min_val, max_val: m.where((x > min_val) & (x < max_val), 1, 0),
+        grad_special_values="0 at min_val and at max_val. At NaN dy is passed on, as torch does.",
+        example=Example("[-2.0, 0.5, 2.0]", "array([-1. ,  0.5,  1. ])", "array([0., 1., 0.])"),
+        parameters=(Parameter("min_val", -1.0, "the lower limit"), Parameter("max_val", 1.0, "the upper limit")),
+        tested_parameters=((-1.0, 1.0), (-2.0, 3.0), (0.0, 6.0), (-0.25, 0.25), (0.5, 1.5)),
+        ulp_float32=0.0,
+        ulp_float64=0.0,
+        ulp_gradient=0.0,
+        moving_kinks=lambda min_val, max_val: (min_val, max_val),
+        odd=None,
+        range=Range("min_val must not be greater than max_val", lambda min_val, max_val: not min_val > max_val),
+    ),
+    Operator(
+        "softsign",
+        summary="Softsign.",
+        definition="x/(1 + abs(x))",
+        special_values="softsign(-inf) = -1, softsign(inf) = 1, softsign(NaN) = NaN; zeros keep their sign.",
+        source="Turian, Bergstra and Bengio (2009), NAACL; torch.nn.functional.softsign",
+        reference=lambda m, x: m.where(
+            abs(x) < 1, x / (1 + abs(x)), m.where(x < 0, -1, 1) / (1 + 1 / m.maximum(abs(x), 1))
+        ),
+        derivative="1/(1 + abs(x))**2",
+        grad_reference=lambda m, x: 1 / (1 + abs(x)) ** 2,
+        grad_special_values="1 at 0; 0 at -inf and inf; NaN at NaN.",
+        example=Example("[-1.0, 0.0, 3.0]", "array([-0.5 ,  0.  ,  0.75])", "array([0.25  , 1.    , 0.0625])"),
+        ulp_float64=1.0,
+        kinks=(0.0,),
+        odd=True,
+    ),
+    Operator(
+        "hardswish",
+        summary="Piecewise polynomial swish.",
+        definition="x*min(max(x/6 + 1/2, 0), 1)",
+        special_values="hardswish(-inf) = -0.0, hardswish(-3) = -0.0, hardswish(3) = 3, hardswish(inf) = inf, "
+        "hardswish(NaN) = NaN; zeros keep their sign.",
+        source="Howard et al. (2019), arXiv:1905.02244",
+        reference=lambda m, x: m.where(x <= -3, -0.0, m.where(x >= 3, x, x * (x + 3) / m.constant(6))),
+        derivative="0 if x <= -3 else x/3 + 1/2 if x < 3 else 1",
+        grad_reference=lambda m, x: m.where(x <= -3, 0, m.where(x >= 3, 1, (2 * x + 3) / m.constant(6))),
+        grad_special_values="0 at -3, 1 at 3 (as torch), NaN at NaN.",
+        example=Example(
+            "[-1.0, 0.0, 4.0]",
+            "array([-0.33333333,  0.        ,  4.        ])",
+            "array([0.16666667, 0.5       , 1.        ])",
+        ),
+        ulp_float64=1.0,
+        kinks=(-3.0, 3.0),
+        monotone=False,
+    ),
+    Operator(
+        "threshold",
+        summary="A value in place of all that is not above a threshold.",
+        definition="x if x > threshold else value",
+        special_values="NaN stays NaN.",
+        source="torch.nn.functional.threshold",
+        reference=lambda m, x, threshold, value: m.where(x > threshold, x, value),
+        derivative="1 if x > threshold else 0",
+        grad_reference=lambda m, x, threshold, value: m.where(x > threshold, 1, 0),
+        grad_special_values="0 at the threshold. At NaN dy is passed on, as torch does.",
+        example=Example("[-1.0, 0.5, 2.0]", "array([20., 20.,  2.])", "array([0., 0., 1.])", "0.5, 20.0"),
+        parameters=(
+            Parameter("threshold", None, "what x must exceed to be kept"),
+            Parameter("value", None, "what the others become"),
+        ),
+        tested_parameters=((0.5, -3.0), (0.0, 0.0), (1.0, 7.0), (-1.5, 0.25), (2.0, 1e3)),
+        ulp_float32=0.0,
+        ulp_float64=0.0,
+        ulp_gradient=0.0,
+        moving_kinks=lambda threshold, value: (threshold,),
+        monotone=False,
+    ),
+    Operator(
+        "hardshrink",
+        summary="Hard shrinkage: what is small becomes 0.",
+        definition="x if abs(x) > lambd else 0",
+        special_values="+0.0 inside, also at -0.0 (as torch); hardshrink(-inf) = -inf, hardshrink(inf) = inf, "
+        "hardshrink(NaN) = NaN.",
+        source="Donoho and Johnstone (1994), Biometrika 81; torch.nn.functional.hardshrink",
+        reference=lambda m, x, lambd: m.where(abs(x) > lambd, x, 0),
+        derivative="1 if abs(x) > lambd else 0",
+        grad_reference=lambda m, x, lambd: m.where(abs(x) > lambd, 1, 0),
+        grad_special_values="0 at -lambd and at lambd. At NaN dy is passed on, as torch does.",
+        example=Example("[-2.0, 0.25, 1.0]", "array([-2.,  0.,  1.])", "array([1., 0., 1.])"),
+        parameters=(Parameter("lambd", 0.5, "the largest magnitude that becomes 0"),),
+        tested_parameters=((0.5,), (0.0,), (1.0,), (2.5,), (6.0,)),
+        ulp_float32=0.0,
+        ulp_float64=0.0,
+        ulp_gradient=0.0,
+        moving_kinks=lambda lambd: (-lambd, lambd),
+        odd=True,
+    ),
+    Operator(
+        "softshrink",
+        summary="Soft shrinkage: everything nearer to 0.",
+        definition="x - lambd if x > lambd else x + lambd if x < -lambd else 0",
+        special_values="+0.0 inside, also at -0.0 (as torch); softshrink(-inf) = -inf, softshrink(inf) = inf, "
+        "softshrink(NaN) = NaN.",
+        source="Donoho (1995), IEEE Transactions on Information Theory 41; torch.nn.functional.softshrink",
+        reference=lambda m, x, lambd: m.where(abs(x) > lambd, x - m.where(x < 0, -lambd, lambd), 0),
+        derivative="1 if abs(x) > lambd else 0",
+        grad_reference=lambda m, x, lambd: m.where(abs(x) > lambd, 1, 0),
+        grad_special_values="0 at -lambd and at lambd. At NaN dy is passed on, as torch does.",
+        example=Example("[-2.0, 0.25, 1.0]", "array([-1.5,  0. ,  0.5])", "array([1., 0., 1.])"),
+        parameters=(Parameter("lambd", 0.5, "how much nearer"),),
+        tested_parameters=((0.5,), (0.0,), (1.0,), (2.5,), (6.0,)),
+        ulp_float32=0.5,
+        ulp_float64=0.5,
+        ulp_gradient=0.0,
+        moving_kinks=lambda lambd: (-lambd, lambd),
+        odd=True,
+        range=Range("lambd must not be less than 0", lambda lambd: not lambd < 0),
+    ),
+    Operator(
+        "prelu",
+        summary="Leaky rectified linear unit with a learned slope.",
+        definition="x if x > 0 else weight*x",
+        special_values="prelu(-inf) = -inf for a positive weight and NaN for a weight of 0 (an IEEE 754 product), "
+        "prelu(NaN) = NaN.",
+        source="He, Zhang, Ren and Sun (2015), arXiv:1502.01852",
+        reference=lambda m, x, weight: m.where(x > 0, x, weight * x),
+        derivative="1 if x > 0 else weight",
+        grad_reference=lambda m, x, weight: m.where(x > 0, 1, weight + 0 * x),
+        grad_special_values="weight at 0 and, as torch does, at NaN.",
+        example=Example("[-1.0, 0.0, 2.0]", "array([-0.25,  0.  ,  2.  ])", "array([0.25, 0.25, 1.  ])", "0.25"),
+        parameters=(Parameter("weight", None, "the slope left of 0"),),
+        tested_parameters=((0.25,), (0.01,), (0.0,), (-0.5,), (2.0,), (1e3,)),
+        ulp_float32=0.5,
+        ulp_float64=0.5,
+        ulp_gradient=0.5,
+        kinks=(0.0,),
+        monotone=False,
+        is_learned=True,
+    ),
+    Operator(
+        "celu",
+        summary="Continuously differentiable exponential linear unit.",
+        definition="x if x > 0 else alpha*(exp(x/alpha) - 1)",
+        special_values="celu(-inf) = -alpha for a positive alpha, celu(NaN) = NaN; zeros keep their sign. For a "
+        "negative alpha the exponential grows.",
+        source="Barron (2017), arXiv:1704.07483",
+        reference=lambda m, x, alpha: m.where(x > 0, x, alpha * m.expm1(m.minimum(x, 0) / alpha)),
+        derivative="1 if x > 0 else exp(x/alpha)",
+        grad_reference=lambda m, x, alpha: m.where(x > 0, 1, m.exp(m.minimum(x, 0) / alpha)),
+        grad_special_values="1 at 0, 0 at -inf, NaN at NaN.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.63212056,  0.        ,  2.        ])",
+            "array([0.36787944, 1.        , 1.        ])",
+        ),
+        parameters=(Parameter("alpha", 1.0, "the limit at -inf is -alpha", is_length=True),),
+        tested_parameters=((1.0,), (0.5,), (2.0,), (-1.0,), (1e-3,), (1e3,), (1e30,), (-2.5,)),
+        ulp_float32=1.3,
+        kinks=(0.0,),
+        monotone=False,
+        range=Range("alpha must not be 0", lambda alpha: alpha != 0),
+    ),
 )
 
 
+# The gated linear unit, of two arrays; its gradient with respect to the first one is glu(dy, b).
+GATED = (Kernel("glu", ("a", "b")), Kernel("grad_glu", ("dy", "a", "b")))
+
+
 def kernels() -> tuple[Kernel, ...]:
-    """Return the kernels of all rows: an operator's own and its gradient's, which takes dy first."""
+    """Return all kernels: of each row the operator's own and its gradient's, which takes dy first."""
     rows: list[Kernel] = []
     for row in OPERATORS:
         names = tuple(parameter.name for parameter in row.parameters)
-        rows.append(Kernel(row.name, 1, names, row.keeps_integers))
-        rows.append(Kernel(f"grad_{row.name}", 2, names, False))
-    return tuple(rows)
+        rows.append(Kernel(row.name, ("x",), names, row.keeps_integers))
+        rows.append(Kernel(f"grad_{row.name}", ("dy", "x"), names))
+    return (*rows, *GATED)

@@ -7,21 +7,22 @@ parameters on plain arrays go round NumPy's machinery altogether (`evaluate`).
 """
 
 import os
+from _thread import allocate_lock
+from typing import NamedTuple
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.exc cimport PyErr_SetString
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
-from cpython.ref cimport PyObject
+from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
 from fastact._kernels.tiers cimport (
     Kernel, Kernels, Tiers, add_time, create_tiers, is_timed, kernels_for, now, run_in_numba
 )
 
-from fastact._kernels import cpu, docstrings, registry
-from fastact._kernels.arguments import ARRAY, prepared
+from fastact._kernels import cpu, docstrings, promotion, registry
+from fastact._kernels.arguments import prepared
 
 np.import_array()
 np.import_ufunc()
@@ -59,6 +60,8 @@ cdef enum:
     LARGEST_ITEM = 8
     # Elements that are packed at a time: five buffers of these fit the first-level cache.
     BLOCK = 1024
+    # Where a block's items stand in its buffer before their conversion or after it: behind its binary32 numbers.
+    UNCONVERTED = 4 * BLOCK
     # Elements of a chunk, and how many stay in one thread. Measured on two processors: waking a worker costs about
     # 30 us, float32 sigmoid 0.45 ns an element, so 60 us for 2**17. A chunk takes 2 us (relu) to 20 us (float64).
     CHUNK = 16384
@@ -72,7 +75,8 @@ cdef enum:
 cdef struct Operand:
     Py_ssize_t item_size
     Copy copy
-    bint converts
+    # Between the operand's type and the kernel's, on contiguous memory: an input's to it, the output's from it.
+    Kernel convert
 
 cdef struct Loop:
     Tiers* tiers
@@ -92,43 +96,34 @@ cdef struct Call:
     Py_ssize_t n
     char* args[MOST_OPERANDS]
     Py_ssize_t steps[MOST_OPERANDS]
+    float converted[MOST_OPERANDS]
     bint is_packed[MOST_OPERANDS]
     bint is_any_packed
 
 
-cdef void copy_1(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
+ctypedef fused item:
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+
+
+cdef void copy_items(
+    item* target, Py_ssize_t target_step, const item* source, Py_ssize_t source_step, Py_ssize_t n
 ) noexcept nogil:
     for i in range(n):
-        (<int8_t*>(target + i * target_step))[0] = (<const int8_t*>(source + i * source_step))[0]
+        (<item*>(<char*>target + i * target_step))[0] = (<const item*>(<const char*>source + i * source_step))[0]
 
 
-cdef void copy_2(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<int16_t*>(target + i * target_step))[0] = (<const int16_t*>(source + i * source_step))[0]
-
-
-cdef void copy_4(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<int32_t*>(target + i * target_step))[0] = (<const int32_t*>(source + i * source_step))[0]
-
-
-cdef void copy_8(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<int64_t*>(target + i * target_step))[0] = (<const int64_t*>(source + i * source_step))[0]
-
-
-cdef void bool_to_float32(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<float*>(target + i * target_step))[0] = <float>((<const int8_t*>(source + i * source_step))[0] != 0)
+cdef inline char* converted(const Operand* operand, char* source, char* target, Py_ssize_t n) noexcept nogil:
+    """Return where the operand's items are after its conversion to the kernel's type or from it."""
+    cdef char* args[2]
+    if operand.convert == NULL:
+        return source
+    args[0] = source
+    args[1] = target
+    operand.convert(args, n)
+    return target
 
 
 cdef inline void begin(
@@ -151,8 +146,10 @@ cdef inline void begin(
         call.args[k] = args[k]
         call.steps[k] = 0 if is_parameter else steps[k]
         call.is_packed[k] = not is_parameter and (
-            loop.operands[k].converts or (steps[k] != loop.operands[k].item_size and n > 1)
+            loop.operands[k].convert != NULL or (steps[k] != loop.operands[k].item_size and n > 1)
         )
+        if is_parameter:
+            call.args[k] = converted(&loop.operands[k], args[k], <char*>&call.converted[k], 1)
         call.is_any_packed = call.is_any_packed or call.is_packed[k]
 
 
@@ -188,11 +185,31 @@ cdef inline void compute_contiguous(const Call* call, Py_ssize_t start, Py_ssize
     call.kernel(args, n)
 
 
+cdef inline void pack(
+    const Operand* operand, char* buffer, char* memory, Py_ssize_t step, Py_ssize_t n
+) noexcept nogil:
+    """Bring a block into its buffer, as the kernel takes it."""
+    cdef char* unconverted = buffer if operand.convert == NULL else buffer + UNCONVERTED
+    if operand.convert == NULL or step != operand.item_size:
+        operand.copy(unconverted, operand.item_size, memory, step, n)
+        memory = unconverted
+    converted(operand, memory, buffer, n)
+
+
+cdef inline void unpack(
+    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n
+) noexcept nogil:
+    """Bring a block from its buffer to where it belongs."""
+    cdef bint is_contiguous = step == operand.item_size
+    cdef char* items = converted(operand, buffer, memory if is_contiguous else buffer + UNCONVERTED, n)
+    if items != memory:
+        operand.copy(memory, step, items, operand.item_size, n)
+
+
 cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Compute [start, start + n) block by block, through a buffer for each operand that needs one."""
     cdef char storage[MOST_OPERANDS * BLOCK * LARGEST_ITEM + CACHE_LINE]
     cdef char* buffers = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
-    cdef Py_ssize_t item_size = call.loop.kernel_item_size
     cdef char* args[MOST_OPERANDS]
     cdef Py_ssize_t end = start + n
     cdef Py_ssize_t length
@@ -205,11 +222,11 @@ cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexc
             memory = call.args[k] + start * call.steps[k]
             args[k] = buffers + k * BLOCK * LARGEST_ITEM if call.is_packed[k] else memory
             if call.is_packed[k] and k != out:
-                call.loop.operands[k].copy(args[k], item_size, memory, call.steps[k], length)
+                pack(&call.loop.operands[k], args[k], memory, call.steps[k], length)
         call.kernel(args, length)
         if call.is_packed[out]:
             memory = call.args[out] + start * call.steps[out]
-            call.loop.operands[out].copy(memory, call.steps[out], args[out], item_size, length)
+            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length)
         start += length
 
 
@@ -248,6 +265,22 @@ cdef inline void compute_now(Call* call) noexcept nogil:
         compute(call, 0, call.n)
 
 
+cdef inline void compute_one(const Loop* loop, char** args) noexcept nogil:
+    """Compute a single element. It has no strides to look at: 15 of the 290 ns of such a call."""
+    cdef char* places[MOST_OPERANDS]
+    cdef float numbers[MOST_OPERANDS]
+    cdef int out = loop.inputs
+    cdef int k
+    if not loop.is_converting:
+        loop.tiers.cython.scalar(args, 1)
+        return
+    for k in range(out):
+        places[k] = converted(&loop.operands[k], args[k], <char*>&numbers[k], 1)
+    places[out] = args[out] if loop.operands[out].convert == NULL else <char*>&numbers[out]
+    loop.tiers.cython.scalar(places, 1)
+    converted(&loop.operands[out], places[out], args[out], 1)
+
+
 cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, void* data) noexcept nogil:
     """The loop of every ufunc. `args` is NumPy's and stays as it is: with ``where=`` it is used again."""
     cdef Call call
@@ -257,9 +290,8 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
         return
     callers = enter_environment()
     loop = <const Loop*>data
-    if dimensions[0] == 1 and not loop.is_converting:
-        # A single element has no strides to look at: 15 of the 290 ns of such a call.
-        loop.tiers.cython.scalar(args, 1)
+    if dimensions[0] == 1:
+        compute_one(loop, args)
     else:
         begin(&call, loop, args, steps, dimensions[0])
         compute_all(&call)
@@ -307,7 +339,12 @@ def evaluate(np.ufunc ufunc, tuple arrays, tuple parameters, tuple names, dict o
         operands = prepared(ufunc, arrays, parameters, names, options) if result is None else ()
     finally:
         leave_environment(callers)
-    return ufunc(*operands, **options) if result is None else result
+    if result is not None:
+        return result
+    if options.get("dtype") is not None:
+        # NumPy 2.0 cannot be given a loop while it looks for exactly that one.
+        add_if_bfloat16(ufunc, np.dtype(options["dtype"]))
+    return ufunc(*operands, **options)
 
 
 cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict options):
@@ -323,18 +360,17 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     if not is_plain(x):
         return None
     dtype = np.PyArray_TYPE(x)
-    if dtype != np.NPY_FLOAT32 and dtype != np.NPY_FLOAT64:
+    loop = find_plain_loop(ufunc, dtype)
+    if loop == NULL:
         return None
-    # The loops of a ufunc end with float32, float64.
-    loop = <const Loop*>ufunc.data[ufunc.ntypes - (2 if dtype == np.NPY_FLOAT32 else 1)]
     for k in range(arrays_count):
         operand = arrays[k]
         if k > 0 and not (is_plain(operand) and is_like(operand, x)):
             return None
         args[k] = np.PyArray_BYTES(operand)
-        steps[k] = loop.kernel_item_size
+        steps[k] = loop.operands[k].item_size
     for k in range(arrays_count, inputs):
-        if not read_scalar(parameters[k - arrays_count], dtype, &scalars[k]):
+        if not read_scalar(parameters[k - arrays_count], loop.kernel_item_size, &scalars[k]):
             return None
         args[k] = <char*>&scalars[k]
         steps[k] = 0
@@ -347,10 +383,10 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     else:
         return None
     args[inputs] = np.PyArray_BYTES(out)
-    steps[inputs] = loop.kernel_item_size
+    steps[inputs] = loop.operands[inputs].item_size
     n = np.PyArray_SIZE(x)
     if n == 1:
-        loop.tiers.cython.scalar(args, 1)
+        compute_one(loop, args)
         return out
     begin(&call, loop, args, steps, n)
     if n > 1 and must_be_sequential(&call):
@@ -361,6 +397,19 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     elif n > 0:
         compute_all(&call)
     return out
+
+
+cdef inline const Loop* find_plain_loop(np.ufunc ufunc, int dtype) noexcept:
+    """Return the loop for arrays of one type, whose parameters are of the kernel's type; NULL if there is none."""
+    if dtype == np.NPY_FLOAT32:
+        return <const Loop*>ufunc.data[ufunc.ntypes + FLOAT32_LOOP]
+    if dtype == np.NPY_FLOAT64:
+        return <const Loop*>ufunc.data[ufunc.ntypes + FLOAT64_LOOP]
+    if dtype == np.NPY_FLOAT16:
+        return <const Loop*>ufunc.data[ufunc.ntypes + FLOAT16_LOOP]
+    if dtype == bfloat16_number:
+        return <const Loop*>ufunc.data[ufunc.ntypes + BFLOAT16_LOOP]
+    return NULL
 
 
 cdef inline bint is_plain(object x):
@@ -375,8 +424,8 @@ cdef inline bint is_like(object x, object y):
     return np.PyArray_TYPE(x) == np.PyArray_TYPE(y) and np.PyArray_SAMESHAPE(x, y)
 
 
-cdef inline bint read_scalar(object parameter, int dtype, double* memory):
-    """Write a Python float or int to `memory` as `dtype`; return False if it is something else."""
+cdef inline bint read_scalar(object parameter, Py_ssize_t item_size, double* memory):
+    """Write a Python float or int to `memory` as a float of that size; return False if it is something else."""
     cdef int overflow = 0
     cdef double value
     if type(parameter) is float:
@@ -387,7 +436,7 @@ cdef inline bint read_scalar(object parameter, int dtype, double* memory):
             return False
     else:
         return False
-    if dtype == np.NPY_FLOAT32:
+    if item_size == 4:
         (<float*>memory)[0] = <float>value
     else:
         memory[0] = value
@@ -396,24 +445,46 @@ cdef inline bint read_scalar(object parameter, int dtype, double* memory):
 
 # ---- Creation. Nothing allocated here is ever freed: NumPy keeps pointers to it.
 
-FLOATING = ((np.NPY_FLOAT32, np.NPY_FLOAT32, "float32", ""), (np.NPY_FLOAT64, np.NPY_FLOAT64, "float64", ""))
+class Types(NamedTuple):
+    """The types of a loop by name, and the kernels it runs: their kind and what their names end with."""
+
+    array: str
+    parameter: str
+    output: str
+    kind: str
+    suffix: str = ""
+
+
+BOOL = (Types("bool", "float32", "float32", "float32"),)
 INTEGERS = tuple(
-    (dtype, dtype, "integers", f"_{name}")
-    for dtype, name in (
-        (np.NPY_INT8, "int8"),
-        (np.NPY_UINT8, "uint8"),
-        (np.NPY_INT16, "int16"),
-        (np.NPY_UINT16, "uint16"),
-        (np.NPY_INT32, "int32"),
-        (np.NPY_UINT32, "uint32"),
-        (np.NPY_INT64, "int64"),
-        (np.NPY_UINT64, "uint64"),
-    )
+    Types(name, name, name, "integers", f"_{name}")
+    for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 )
-BOOL = ((np.NPY_BOOL, np.NPY_FLOAT32, "float32", ""),)
+FLOATING = (
+    Types("float16", "float16", "float16", "float32"),
+    Types("float16", "float32", "float16", "float32"),
+    Types("float32", "float32", "float32", "float32"),
+    Types("float64", "float64", "float64", "float64"),
+)
+# They stand behind those that NumPy knows of, until there is such a type.
+BFLOAT16 = (
+    Types("bfloat16", "float32", "bfloat16", "float32"),
+    Types("bfloat16", "bfloat16", "bfloat16", "float32"),
+)
+# From the end of the loops that NumPy knows of.
+cdef enum:
+    FLOAT16_LOOP = -3
+    FLOAT32_LOOP = -2
+    FLOAT64_LOOP = -1
+    BFLOAT16_LOOP = 0
+
+# NumPy's number of ml_dtypes' type, once there is one.
+cdef int bfloat16_number = -1
 
 cdef list kept_alive = []
-cdef dict operand_names = {}
+cdef dict known_rows = {}
+cdef set with_bfloat16 = set()
+cdef object adding = allocate_lock()
 
 
 cdef void* allocate(size_t count, size_t size) except NULL:
@@ -429,106 +500,154 @@ cdef Kernel find_kernel(dict functions, str name) except NULL:
 
 cdef Copy find_copy(Py_ssize_t item_size) noexcept:
     if item_size == 1:
-        return copy_1
+        return <Copy>copy_items[int8_t]
     if item_size == 2:
-        return copy_2
-    return copy_4 if item_size == 4 else copy_8
+        return <Copy>copy_items[int16_t]
+    return <Copy>copy_items[int32_t] if item_size == 4 else <Copy>copy_items[int64_t]
 
 
-cdef Py_ssize_t item_size_of(int dtype):
-    return np.PyArray_DescrFromType(dtype).itemsize
+cdef Py_ssize_t item_size_of(str dtype):
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-cdef Operand operand_of(int dtype, int kernel_dtype):
-    """Return what is to be known of an operand of type `dtype` where the kernel takes `kernel_dtype`."""
+cdef int number_of(str dtype):
+    return bfloat16_number if dtype == "bfloat16" else np.dtype(dtype).num
+
+
+cdef Operand create_operand(str dtype, Kernel convert):
     cdef Operand operand
     operand.item_size = item_size_of(dtype)
-    operand.converts = dtype != kernel_dtype
-    operand.copy = bool_to_float32 if operand.converts else find_copy(operand.item_size)
+    operand.copy = find_copy(operand.item_size)
+    operand.convert = convert
     return operand
 
 
-cdef Loop* create_loop(row, int input_dtype, int dtype, str kind, dict functions, str suffix) except NULL:
+cdef Kernel find_conversion(dict functions, str target, str source) except? NULL:
+    if target == source:
+        return NULL
+    return find_kernel(functions, f"{target}_of_{source}")
+
+
+cdef Loop* create_loop(row, types, dict functions) except NULL:
     cdef Loop* loop = <Loop*>allocate(1, sizeof(Loop))
+    cdef str computed = types.kind if types.suffix == "" else types.array
     cdef int k
     loop.tiers = create_tiers(
-        find_kernel(functions, f"scalar_{row.name}{suffix}"),
-        find_kernel(functions, f"array_{row.name}{suffix}"),
+        find_kernel(functions, f"scalar_{row.name}{types.suffix}"),
+        find_kernel(functions, f"array_{row.name}{types.suffix}"),
         # Numba compiles one version for float32 and what is converted to it, and none for integers.
-        None if suffix else (row.name, kind),
+        None if types.suffix else (row.name, types.kind),
     )
     loop.arrays = row.arrays
     loop.inputs = row.arrays + len(row.parameters)
-    loop.kernel_item_size = item_size_of(dtype)
-    loop.is_converting = input_dtype != dtype
+    loop.kernel_item_size = item_size_of(computed)
     for k in range(loop.inputs):
-        loop.operands[k] = operand_of(input_dtype, dtype)
-    loop.operands[loop.inputs] = operand_of(dtype, dtype)
+        dtype = types.array if k < loop.arrays else types.parameter
+        loop.operands[k] = create_operand(dtype, find_conversion(functions, computed, dtype))
+        loop.is_converting = loop.is_converting or loop.operands[k].convert != NULL
+    loop.operands[loop.inputs] = create_operand(types.output, find_conversion(functions, types.output, computed))
     return loop
 
 
+cdef tuple dtypes_of(row, types):
+    return (types.array,) * row.arrays + (types.parameter,) * len(row.parameters) + (types.output,)
+
+
 cdef object create_ufunc(row, str doc, dict kernels):
-    """Create the ufunc of one row. NumPy takes the first loop its inputs can be cast to safely: narrow ones first."""
-    dtypes = BOOL + INTEGERS + FLOATING if row.keeps_integers else FLOATING
+    """Create the ufunc of one row. Which loop a call gets is said in `promotion`."""
+    known = (BOOL + INTEGERS if row.keeps_integers else ()) + distinct(row, FLOATING)
+    loops = known + distinct(row, BFLOAT16)
     cdef int inputs = row.arrays + len(row.parameters)
-    cdef int count = len(dtypes)
-    cdef np.PyUFuncGenericFunction* functions = <np.PyUFuncGenericFunction*>allocate(count, sizeof(void*))
-    cdef void** data = <void**>allocate(count, sizeof(void*))
-    cdef char* types = <char*>allocate(count, inputs + 1)
+    cdef np.PyUFuncGenericFunction* functions = <np.PyUFuncGenericFunction*>allocate(len(known), sizeof(void*))
+    cdef void** data = <void**>allocate(len(loops), sizeof(void*))
+    cdef char* numbers = <char*>allocate(len(known), inputs + 1)
     cdef bytes name_text = row.name.encode()
     cdef bytes doc_text = doc.encode()
     cdef int i, k
-    for i, (input_dtype, dtype, kind, suffix) in enumerate(dtypes):
+    for i, types in enumerate(loops):
+        data[i] = create_loop(row, types, kernels[types.kind])
+    for i, types in enumerate(known):
         functions[i] = <np.PyUFuncGenericFunction><void*>inner_loop
-        data[i] = create_loop(row, input_dtype, dtype, kind, kernels[kind], suffix)
-        for k in range(inputs):
-            types[i * (inputs + 1) + k] = input_dtype
-        types[i * (inputs + 1) + inputs] = dtype
+        for k, dtype in enumerate(dtypes_of(row, types)):
+            numbers[i * (inputs + 1) + k] = number_of(dtype)
     kept_alive.append((name_text, doc_text))
-    ufunc = np.PyUFunc_FromFuncAndData(functions, data, types, count, inputs, 1, np.PyUFunc_None, name_text, doc_text, 0)
-    operand_names[row.name] = (("dy", "x") if row.arrays == 2 else ("x",)) + row.parameters
-    return refuse_other_types(ufunc, inputs)
-
-
-# NumPy would say only that the ufunc is not supported for these types, not for which operand nor what is.
-REFUSED = tuple(
-    type(np.PyArray_DescrFromType(dtype))
-    for dtype in (
-        np.NPY_LONGDOUBLE,
-        np.NPY_CFLOAT,
-        np.NPY_CDOUBLE,
-        np.NPY_CLONGDOUBLE,
-        np.NPY_OBJECT,
-        np.NPY_STRING,
-        np.NPY_UNICODE,
-        np.NPY_VOID,
-        np.NPY_DATETIME,
-        np.NPY_TIMEDELTA,
+    known_rows[row.name] = row
+    ufunc = np.PyUFunc_FromFuncAndData(
+        functions, data, numbers, len(known), inputs, 1, np.PyUFunc_None, name_text, doc_text, 0
     )
-)
-
-
-cdef int refuse(PyObject* ufunc, PyObject** dtypes, PyObject** signature, PyObject** chosen) noexcept:
-    """Raise TypeError. NumPy asks it to choose a loop where an operand has a type that no operator takes."""
-    ufunc_name = (<object>ufunc).__name__
-    name = ufunc_name.replace("grad_", "grad.", 1)
-    for k, operand in enumerate(operand_names[ufunc_name]):
-        if dtypes[k] != NULL and <object>dtypes[k] in REFUSED:
-            given = (<object>dtypes[k]).__name__.removesuffix("DType").lower()
-            PyErr_SetString(TypeError, f"{name}(): {operand} must be {ARRAY}, got dtype {given}".encode())
-            return -1
-    PyErr_SetString(TypeError, f"{name}(): every operand must be {ARRAY}".encode())
-    return -1
-
-
-cdef object refuse_other_types(object ufunc, int inputs):
-    promoter = PyCapsule_New(<void*>refuse, "numpy._ufunc_promoter", NULL)
-    for k in range(inputs):
-        for dtype in REFUSED:
-            dtypes = [None] * (inputs + 1)
-            dtypes[k] = dtype
-            PyUFunc_AddPromoter(ufunc, tuple(dtypes), promoter)
+    add_promoter(ufunc, (None,) * (inputs + 1))
+    if row.parameters:
+        add_mixed_promoter(ufunc, row, np.dtype("float16"))
     return ufunc
+
+
+def distinct(row, loops):
+    """Return the loops without those that only differ in the parameters' type, for a row that has none."""
+    return tuple(types for types in loops if row.parameters or types.parameter == types.array)
+
+
+# ---- Promotion: NumPy asks where no loop is for exactly the operands' types.
+
+cdef void add_promoter(object ufunc, tuple dtypes) except *:
+    PyUFunc_AddPromoter(ufunc, dtypes, PyCapsule_New(<void*>promote, "numpy._ufunc_promoter", NULL))
+
+
+cdef void add_mixed_promoter(object ufunc, row, half) except *:
+    """Have NumPy ask for float32 parameters beside a 16-bit type: there is such a loop, for Python numbers alone."""
+    dtypes = (type(half),) * row.arrays + (type(np.dtype("float32")),) * len(row.parameters)
+    add_promoter(ufunc, (*dtypes, None))
+
+
+cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObject** chosen) except -1:
+    """Choose the types of the loop for a call. See NumPy's PyArrayMethod_PromoterFunction."""
+    row = known_rows[(<object>ufunc).__name__]
+    cdef int inputs = row.arrays + len(row.parameters)
+    cdef int k
+    names = row.operands + row.parameters
+    # A reduction has no type of its first operand.
+    operands = [(<object>given[k if given[k] != NULL else 1]).type for k in range(inputs)]
+    output = (<object>signature[inputs]).type if signature[inputs] != NULL else None
+    types = promotion.loop_of(
+        row.name.replace("grad_", "grad.", 1), names, row.arrays, row.keeps_integers, operands, output
+    )
+    is_new = add_if_bfloat16(<object>ufunc, np.dtype(types[inputs]))
+    for k, scalar in enumerate(types):
+        dtype = <object>signature[k] if signature[k] != NULL else type(np.dtype(scalar))
+        Py_INCREF(dtype)
+        chosen[k] = <PyObject*>dtype
+        is_new = is_new and chosen[k] == given[k]
+    if is_new:
+        # These very types were asked for, and NumPy looks for their loop again only if one of them changes.
+        Py_CLEAR(chosen[inputs])
+    return 0
+
+
+cdef bint add_if_bfloat16(np.ufunc ufunc, object dtype) except -1:
+    """Give a ufunc its loops for bfloat16, which was no type when it was made; return whether they are new."""
+    if not promotion.is_bfloat16(dtype.type):
+        return False
+    with adding:
+        if ufunc in with_bfloat16:
+            return False
+        add_bfloat16(ufunc, known_rows[ufunc.__name__], dtype)
+        with_bfloat16.add(ufunc)
+    return True
+
+
+cdef int add_bfloat16(np.ufunc ufunc, row, object bfloat16) except -1:
+    global bfloat16_number
+    cdef int numbers[MOST_OPERANDS]
+    cdef int i, k
+    bfloat16_number = bfloat16.num
+    for i, types in enumerate(distinct(row, BFLOAT16)):
+        for k, dtype in enumerate(dtypes_of(row, types)):
+            numbers[k] = number_of(dtype)
+        np.PyUFunc_RegisterLoopForType(
+            ufunc, bfloat16.num, <np.PyUFuncGenericFunction><void*>inner_loop, numbers, ufunc.data[ufunc.ntypes + i]
+        )
+    if row.parameters:
+        add_mixed_promoter(ufunc, row, bfloat16)
+    return 0
 
 
 def import_kernels(instruction_set):

@@ -1,0 +1,52 @@
+"""Arguments that name an axis: weights laid along it, and its halves."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from fastact._kernels.arguments import ARRAY, PARAMETER, checked
+
+Array = np.ndarray[Any, Any]
+
+
+def axis_index(function: str, axis: Any, ndim: int) -> int:
+    """Return the axis counted from the front, or raise."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"{function}(): axis must be an integer, got {type(axis).__name__!r}") from None
+    if not -ndim <= index < ndim:
+        raise np.exceptions.AxisError(index, ndim, f"{function}()")
+    return index % ndim
+
+
+def along_axis(function: str, weight: Any, x: Any, axis: int) -> Array:
+    """Return a one-dimensional weight with axes of length 1 behind it, so that it is broadcast along x's axis."""
+    shape = np.shape(checked(x, f"{function}(): x must be {ARRAY}"))
+    index = axis_index(function, axis, len(shape))
+    slopes: Array = np.asarray(checked(weight, f"{function}(): weight must be {PARAMETER}"))
+    if slopes.ndim != 1 or len(slopes) not in {1, shape[index]}:
+        accepted = f"one-dimensional, of length {shape[index]} (as axis {axis} of x) or 1"
+        raise ValueError(f"{function}(): weight must be {accepted}, got the shape {slopes.shape}")
+    return slopes.reshape((-1,) + (1,) * (len(shape) - index - 1))
+
+
+def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
+    """Return views of the two halves of x along an axis."""
+    array = checked(x, f"{function}(): x must be {ARRAY}")
+    if not isinstance(array, np.ndarray):
+        array = np.asarray(array)
+    index = axis_index(function, axis, array.ndim)
+    length = array.shape[index]
+    if length % 2:
+        raise ValueError(f"{function}(): x must have an even length along axis {axis}, got the shape {array.shape}")
+    before = (slice(None),) * index
+    return array[(*before, slice(length // 2))], array[(*before, slice(length // 2, None))]
+
+
+def like_halves(function: str, out: Any, half: Array) -> Any:
+    """Return `out` if it has the shape of a half: a larger one NumPy would fill by broadcasting."""
+    if isinstance(out, np.ndarray) and out.shape != half.shape:
+        raise ValueError(f"{function}(): out must have the shape {half.shape}, got {out.shape}")
+    return out
