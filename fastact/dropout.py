@@ -1,24 +1,19 @@
 """Dropout: masks that depend on the seed and the element's index alone, drawn and applied in one pass over memory."""
 
-from __future__ import annotations
-
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import ArrayLike
 
 from fastact._kernels import random
 from fastact._kernels.arguments import checked
 from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
-
-if TYPE_CHECKING:
-    # A millisecond of every import.
-    from numpy.typing import ArrayLike
 
 __all__ = ["alpha_dropout", "apply_mask", "dropout", "dropout_mask"]
 
@@ -369,7 +364,7 @@ def apply(x: Array, y: Array, mask: Mask, values: Values) -> None:
 
 def real_array(x: ArrayLike, name: str, function: str) -> Array:
     # The check costs 2 us.
-    if type(x) is np.ndarray and x.dtype.type in {np.float32, np.float64}:
+    if type(x) is np.ndarray and x.dtype.type in {np.float16, np.float32, np.float64}:
         return x
     return np.asarray(checked(x, f"{function}(): {name} must be {ARRAY}"))
 
