@@ -77,7 +77,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "slope_sums")
+LOOPS = ("blocks", "philox", "slope_sums")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions",)
 # Public functions of activations.py and grad.py that have no row in the registry.
@@ -114,10 +114,15 @@ def functions(source):
     return [(node, ast.get_source_segment(source, node)) for node in found]
 
 
-def constants(precision):
-    """Return the constants of a precision by name."""
-    body = ast.parse((KERNELS / f"{precision}.py").read_text()).body
+def constants(file):
+    """Return the constants of a file of kernels by name."""
+    body = ast.parse((KERNELS / f"{file}.py").read_text()).body
     return {node.targets[0].id: ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign)}
+
+
+def words():
+    """Return the constants of the files of loops by name: they are integers."""
+    return {name: value for file in LOOPS for name, value in constants(file).items()}
 
 
 def kernel(row):
@@ -171,6 +176,7 @@ def stage_real(name, precision, rows):
     loops = [loop for file in files for loop in functions((KERNELS / f"{file}.py").read_text())]
 
     defines = [f"#define {constant} ((real){value!r})" for constant, value in known.items()]
+    defines += [f"#define {constant} ((uint64_t){value:#x})" for constant, value in words().items()]
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
@@ -211,7 +217,10 @@ def kernel_module(name, source, flags, **options):
         [str(source.relative_to(ROOT))],
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
-        depends=[*(str(KERNELS / header) for header in ("primitives.h", "conversions.h")), str(STAGE / f"{name}.h")],
+        depends=[
+            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h")),
+            str(STAGE / f"{name}.h"),
+        ],
         **options,
     )
 
@@ -234,6 +243,7 @@ def front_doors():
     modules = {
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+        "random": ["random.pyx"],
         "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
@@ -282,23 +292,23 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
-    runtime = "".join(f"    {name} as {name},\n" for name in runtime_names())
     public = ("activations", "grad", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
-        f"from fastact.runtime import (\n{runtime})\n\n__version__: str\n{exports}",
+        f"{exported('dropout')}{exported('runtime')}\n__version__: str\n{exports}",
         "activations.pyi": imports + exports + operator_stubs("activations", operators, ["x"]),
         "grad.pyi": imports + exports + operator_stubs("grad", operators, ["dy", "x"]),
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
 
 
-def runtime_names():
-    """Return the public names of runtime.py, without importing it."""
-    body = ast.parse((ROOT / "fastact" / "runtime.py").read_text()).body
-    values = [node.value for node in body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
-    return ast.literal_eval(values[0])
+def exported(module):
+    """Return the line of a stub that exports the public names of a module, read without importing it."""
+    body = ast.parse((ROOT / "fastact" / f"{module}.py").read_text()).body
+    (names,) = [node.value for node in body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
+    lines = "".join(f"    {name} as {name},\n" for name in ast.literal_eval(names))
+    return f"from fastact.{module} import (\n{lines})\n"
 
 
 class BuildWithStubs(build_ext):

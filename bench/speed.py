@@ -32,6 +32,10 @@ LARGE = 2**24
 REQUIRED_IN_CACHE = {"sigmoid": 1.0, "tanh": 1.0, "relu": 1.0, "elu": 4.0, "selu": 4.0, "softplus": 3.0}
 REQUIRED_OF_COPY = 0.9
 REQUIRED_OF_ONE = 1.0
+# By the probability: of torch, whose own cost halves at 0.1, and of the best line of NumPy.
+REQUIRED_OF_DROPOUT = {0.1: (12.0, 4.0), 0.5: (25.0, 4.0), 0.9: (12.0, 4.0)}
+REQUIRED_OF_MASK = 0.8
+REQUIRED_OF_DROPOUT_OF_COPY = 1 / 2.5
 REQUIRED_OF_IMPORT = 1 / 1.2
 BURST = 0.002
 
@@ -153,6 +157,48 @@ def two_threads(rounds: int) -> Iterable[Row]:
         yield compared("two threads", f"{row.name} 1024 Ki", times, ["one thread"], None)
 
 
+def dropout(rounds: int) -> Iterable[Row]:
+    """Dropout, one thread, a new array for each result, against torch and lines of NumPy."""
+    for size in (2**16, 2**20):
+        x = normal(size)
+        y = np.empty_like(x)
+        for p, required in REQUIRED_OF_DROPOUT.items():
+            peers = contenders.dropout(p, x, y)
+            times = in_turns({"fastact": partial(fastact.dropout, x, p), **peers}, rounds)
+            for named, least in zip(({"torch"}, {"np.where", "np.multiply"}), required, strict=True):
+                if named <= set(peers):
+                    yield compared("dropout", f"dropout({p}) {size // 1024} Ki", times, sorted(named), least)
+
+
+def dropout_of_copy(rounds: int) -> Iterable[Row]:
+    """Dropout and applying its mask, one thread, against a copy."""
+    for size in (2**20, LARGE):
+        x = normal(size)
+        y = np.empty_like(x)
+        mask = fastact.dropout_mask(size, rng=0)
+        functions = {
+            "dropout": (partial(fastact.dropout, x, out=y), REQUIRED_OF_DROPOUT_OF_COPY if size == LARGE else None),
+            "alpha_dropout": (partial(fastact.alpha_dropout, x, out=y), None),
+            "return_mask": (partial(fastact.dropout, x, out=y, return_mask=True), None),
+            "dropout_mask": (partial(fastact.dropout_mask, size), None),
+            "apply_mask": (partial(fastact.apply_mask, x, mask, 0.5, out=y), REQUIRED_OF_MASK),
+        }
+        copies = {"np.copyto": lambda x=x, y=y: np.copyto(y, x)}
+        times = in_turns(copies | {name: function for name, (function, _) in functions.items()}, rounds)
+        for name, (_, required) in functions.items():
+            pair = {"fastact": times[name], "np.copyto": times["np.copyto"]}
+            yield compared("dropout and copy", f"{name} {size // 1024} Ki", pair, ["np.copyto"], required)
+
+
+def dropout_in_two_threads(rounds: int) -> Iterable[Row]:
+    """Dropout of 1 Mi elements, in cache, two threads against one."""
+    x = normal(2**20)
+    call = partial(fastact.dropout, x, out=np.empty_like(x))
+    settings = {"fastact": partial(fastact.set_num_threads, 2), "one thread": partial(fastact.set_num_threads, 1)}
+    times = timed({name: Timer(call, setting) for name, setting in settings.items()}, rounds)
+    yield compared("dropout, two threads", "dropout 1024 Ki", times, ["one thread"], 1.8)
+
+
 def one_element(rounds: int) -> Iterable[Row]:
     """One element, against np.exp."""
     x = normal(1)
@@ -186,6 +232,9 @@ SECTIONS: dict[Callable[[int], Iterable[Row]], tuple[int, int]] = {
     gradients: (1, 100),
     large: (2, 30),
     two_threads: (2, 60),
+    dropout: (1, 30),
+    dropout_of_copy: (1, 20),
+    dropout_in_two_threads: (2, 60),
     one_element: (1, 60),
     imports: (1, 20),
 }

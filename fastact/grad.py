@@ -10,13 +10,15 @@ from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
 from fastact._kernels.operators import OPERATORS, UFUNCS
 from fastact._kernels.promotion import compute_type
+from fastact._kernels.random import undisturbed
 from fastact._kernels.slopes import slope_gradient
+from fastact.dropout import masked
 
 ELEMENT_WISE = operators.gradients(__name__)
 globals().update(ELEMENT_WISE)
 
 __all__ = [row.name for row in OPERATORS]
-__all__ += ["glu"]
+__all__ += ["dropout", "glu"]
 
 
 def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None) -> tuple[Any, Any]:
@@ -135,3 +137,59 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     UFUNCS["glu"](dy, b, out=da, dtype=dtype)
     UFUNCS["grad_glu"](dy, a, b, out=db, dtype=dtype)
     return dx
+
+
+def dropout(
+    dy: ArrayLike,
+    mask: np.ndarray[Any, np.dtype[np.uint8]],
+    p: float,
+    *,
+    out: np.ndarray[Any, Any] | None = None,
+) -> Any:
+    """Gradient of `fastact.dropout`, multiplied by `dy`.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output of `fastact.dropout`.
+    mask : ndarray of uint8
+        What ``fastact.dropout(..., return_mask=True)`` returned: one bit an element.
+    p : float
+        The probability of an element to be dropped, in [0, 1].
+    out : ndarray, optional
+        Where to write the result; may be `dy`.
+
+    Returns
+    -------
+    ndarray or scalar
+        The gradient with respect to `x`. Of the shape of `dy` and its floating-point type. Integers and bool are
+        computed in float32 if they have at most 16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If `dy`, `p` or `out` is of a wrong type.
+    ValueError
+        If `mask` is not a one-dimensional array of uint8 with a bit for each element of `dy`, `p` is not in [0, 1], or
+        `out` has another shape.
+
+    Notes
+    -----
+    ``dy/(1 - p)`` where the mask's bit is set, else 0
+
+    What was dropped has gradient 0, also where `dy` is NaN or infinite. Never warns and leaves the floating-point flags
+    as they are.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), JMLR 15
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> mask = np.packbits([1, 0, 1], bitorder="little")
+    >>> fastact.grad.dropout(np.ones(3), mask, 0.5)
+    array([2., 0., 2.])
+    """
+    return undisturbed(masked, "grad.dropout", "dy", dy, mask, p, out)

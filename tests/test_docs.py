@@ -20,9 +20,16 @@ def documented(case):
     return getattr(fastact.grad if case.is_gradient else fastact, case.row.name)
 
 
+DROPOUT = {
+    "dropout": fastact.dropout,
+    "alpha_dropout": fastact.alpha_dropout,
+    "dropout_mask": fastact.dropout_mask,
+    "apply_mask": fastact.apply_mask,
+    "grad.dropout": fastact.grad.dropout,
+}
 GATED = [fastact.glu, fastact.grad.glu]
-FUNCTIONS = [documented(case) for case in CASES] + GATED + RUNTIME
-NAMES = [case.name for case in CASES] + ["glu", "grad.glu"] + fastact.runtime.__all__
+FUNCTIONS = [documented(case) for case in CASES] + GATED + list(DROPOUT.values()) + RUNTIME
+NAMES = [case.name for case in CASES] + ["glu", "grad.glu"] + list(DROPOUT) + fastact.runtime.__all__
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)
 
@@ -53,6 +60,16 @@ def test_sections(function):
     assert sections(function.__doc__) == list(SECTIONS)
     body = function.__doc__.split("\n\n")
     assert any(line.strip() and line.strip()[0].isupper() and line.strip().endswith(".") for line in body[:2])
+
+
+@pytest.mark.parametrize("function", DROPOUT.values(), ids=DROPOUT)
+def test_dropout_sections(function):
+    text = inspect.getdoc(function)
+    assert sections(text) == list(SECTIONS)
+    for parameter in inspect.signature(function).parameters.values():
+        assert re.search(rf"^{parameter.name} : \w", text, re.MULTILINE)
+        if isinstance(parameter.default, float):
+            assert f"{parameter.name} : float, default {parameter.default}" in text
 
 
 @pytest.mark.parametrize("function", RUNTIME, ids=fastact.runtime.__all__)

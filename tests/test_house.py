@@ -55,7 +55,7 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["formulas.py", "blocks.py", "float32.py", "float64.py"])
+@pytest.mark.parametrize("name", ["formulas.py", "blocks.py", "philox.py", "float32.py", "float64.py"])
 def test_the_mathematics_imports_nothing(name):
     imports = [node for node in ast.walk(ast.parse((KERNELS / name).read_text())) if is_import(node)]
     assert imports == []
@@ -142,6 +142,19 @@ def test_loops_are_vectors(kernel, precision, instruction_set):
             continue
         assert not re.search(r"\bcall", code)
         packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
+        assert any(re.search(ARITHMETIC[precision], line) for line in packed)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("instruction_set", VECTOR)
+@pytest.mark.parametrize("kernel", ["draw_mask", "dropout", "dropout_with_mask", "uniform", "apply_mask"])
+def test_draws_are_vectors(kernel, precision, instruction_set):
+    """Ten rounds of Philox are 20 multiplications for each lane; nothing is called."""
+    code = disassembly(f"_{precision}_{instruction_set}")[kernel]
+    assert not re.search(r"\bcall", code)
+    packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
+    assert len([line for line in packed if "vpmuludq" in line]) >= (0 if kernel == "apply_mask" else 4 * 18)
+    if "dropout" in kernel or kernel == "apply_mask":
         assert any(re.search(ARITHMETIC[precision], line) for line in packed)
 
 

@@ -1,0 +1,465 @@
+"""The front door of the kernels that draw random numbers (`philox.py`): memory, types and threads.
+
+Arguments have been checked. A contiguous array of a type that kernels take is worked on where it lies, in chunks that
+threads share; every other one goes through NumPy's iterator, whose buffers are in the order of the elements' indices.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from cpython.pycapsule cimport PyCapsule_GetPointer
+cimport numpy as np
+
+import numpy as np
+
+from fastact._kernels.promotion import is_bfloat16
+from fastact._kernels.ufuncs import KERNELS
+from fastact._kernels.tiers cimport Task
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+
+np.import_array()
+
+cdef extern from "environment.h" nogil:
+    ctypedef struct Environment "fastact_environment":
+        pass
+    Environment enter_environment "fastact_enter_environment"() noexcept
+    void leave_environment "fastact_leave_environment"(Environment) noexcept
+
+# NumPy's conversions leave flags in the x87's register as well, where there is one.
+cdef extern from "fenv.h" nogil:
+    ctypedef struct fenv_t:
+        pass
+    int fegetenv(fenv_t*)
+    int fesetenv(const fenv_t*)
+
+cdef enum:
+    CACHE_LINE = 64
+    # The words that a kernel draws at a time.
+    WORDS = 128
+    # Elements of a 16-bit type that are converted at a time: they stay in the first-level cache. A multiple of WORDS.
+    BLOCK = 4096
+    # Of its mask.
+    BLOCK_BYTES = 512
+    # As of the ufuncs: a chunk takes 7 us, and what is shared by threads 50 us at least.
+    CHUNK = 16384
+    SERIAL_BELOW = 131072
+    # From here on, types are other libraries'.
+    FIRST_USER_DEFINED = 256
+
+
+ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
+
+# A type of arrays: the kernels for it, and for 16 bits the conversions to float32 and back, else NULL.
+cdef struct Type:
+    BlockKernel draw_mask
+    BlockKernel dropout
+    BlockKernel dropout_with_mask
+    BlockKernel apply_mask
+    BlockKernel uniform
+    Conversion widen
+    Conversion narrow
+    Py_ssize_t item_size
+
+# Kept elements become x*scale + shift: scale, shift and the dropped value, for either kind of kernels.
+cdef struct Values:
+    float narrow[3]
+    double wide[3]
+
+# What is to be done with each element: x to y, by words or by the mask; or, without y, only a mask.
+cdef struct Call:
+    const Type* type
+    char* x
+    char* y
+    uint8_t* mask
+    void* values
+    bint is_drawing
+    Py_ssize_t n
+    uint64_t seed[4]
+    uint32_t threshold
+
+
+cdef Conversion find_conversion(str name):
+    return <Conversion>PyCapsule_GetPointer(KERNELS["float32"][name], b"void (char **, Py_ssize_t)")
+
+
+cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
+    cdef Type of_arrays
+    of_arrays.draw_mask = find_block_kernel(precision, "draw_mask")
+    of_arrays.dropout = find_block_kernel(precision, "dropout")
+    of_arrays.dropout_with_mask = find_block_kernel(precision, "dropout_with_mask")
+    of_arrays.apply_mask = find_block_kernel(precision, "apply_mask")
+    of_arrays.uniform = find_block_kernel(precision, "uniform")
+    of_arrays.widen = find_conversion(f"{precision}_of_{half}") if half else NULL
+    of_arrays.narrow = find_conversion(f"{half}_of_{precision}") if half else NULL
+    of_arrays.item_size = item_size
+    return of_arrays
+
+
+cdef Type FLOAT32 = type_of_arrays("float32", 4, "")
+cdef Type FLOAT64 = type_of_arrays("float64", 8, "")
+cdef Type FLOAT16 = type_of_arrays("float32", 2, "float16")
+cdef Type BFLOAT16 = type_of_arrays("float32", 2, "bfloat16")
+cdef BlockKernel PHILOX_WORDS = find_block_kernel("float32", "philox_words")
+
+
+cdef inline uint32_t* aligned(char* storage) noexcept nogil:
+    return <uint32_t*>(storage + (-<uintptr_t>storage & (CACHE_LINE - 1)))
+
+
+# ---- Blocks of contiguous memory.
+
+cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Write the bits of elements first to first + n; first is a multiple of WORDS."""
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef Py_ssize_t[2] lengths
+    cdef char* args[4]
+    args[0], args[1], args[2], args[3] = <char*>mask, <char*>call.seed, <char*>aligned(storage), <char*>&call.threshold
+    lengths[0], lengths[1] = n, first
+    call.type.draw_mask(args, lengths)
+
+
+cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef Py_ssize_t[2] lengths
+    cdef char* args[7]
+    args[0], args[1], args[2], args[3] = x, y, <char*>call.seed, <char*>aligned(storage)
+    args[4], args[5] = <char*>&call.threshold, <char*>call.values
+    lengths[0], lengths[1] = n, first
+    if call.mask == NULL:
+        call.type.dropout(args, lengths)
+    else:
+        args[6] = <char*>(call.mask + first // 8)
+        call.type.dropout_with_mask(args, lengths)
+
+
+cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
+    cdef char* args[4]
+    args[0], args[1], args[2], args[3] = x, y, <char*>mask, <char*>call.values
+    call.type.apply_mask(args, &n)
+
+
+cdef inline void compute_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    if y == NULL:
+        draw_mask(call, call.mask + first // 8, first, n)
+    elif call.is_drawing:
+        dropout(call, x, y, first, n)
+    else:
+        apply_mask(call, x, y, call.mask + first // 8, n)
+
+
+cdef void convert_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Compute a block of a 16-bit type in float32."""
+    cdef char storage[4 * BLOCK + CACHE_LINE]
+    cdef char* buffer = <char*>aligned(storage)
+    cdef char* args[2]
+    args[0], args[1] = x, buffer
+    call.type.widen(args, n)
+    compute_block(call, buffer, buffer, first, n)
+    args[0], args[1] = buffer, y
+    call.type.narrow(args, n)
+
+
+cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef const Call* call = <const Call*>context
+    cdef Py_ssize_t first = chunk * CHUNK
+    cdef Py_ssize_t end = min(first + CHUNK, call.n)
+    cdef char* x
+    cdef char* y
+    while first < end:
+        x = call.x + first * call.type.item_size
+        y = call.y + first * call.type.item_size if call.y != NULL else NULL
+        if call.type.widen != NULL and y != NULL:
+            convert_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
+        else:
+            compute_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
+        first += BLOCK
+
+
+cdef void compute(Task task, Call* call):
+    """Call the task for each chunk of the elements."""
+    cdef Py_ssize_t chunk, chunks = (call.n + CHUNK - 1) // CHUNK
+    with nogil:
+        if call.n >= SERIAL_BELOW:
+            run_chunks(task, call, chunks)
+        else:
+            for chunk in range(chunks):
+                task(call, chunk)
+
+
+# ---- Arrays.
+
+cdef void set_seed(Call* call, bytes seed, object threshold):
+    """Read the seed's four words, the least significant byte first: the key, and the counters' upper half."""
+    cdef const unsigned char* byte = seed
+    cdef int k
+    for k in range(4):
+        call.seed[k] = byte[4 * k] | byte[4 * k + 1] << 8 | byte[4 * k + 2] << 16 | <uint64_t>byte[4 * k + 3] << 24
+    call.threshold = threshold
+
+
+cdef void set_type(Call* call, Values* rounded, const Type* of_arrays, values):
+    """Round the values to the type of the kernels."""
+    cdef int k
+    for k in range(3):
+        rounded.wide[k] = values[k]
+        rounded.narrow[k] = <float>rounded.wide[k]
+    call.type = of_arrays
+    call.values = <void*>rounded.wide if of_arrays == &FLOAT64 else <void*>rounded.narrow
+
+
+cdef const Type* plain_type(np.ndarray array):
+    """Return the type of an array that can be worked on where it lies, else NULL."""
+    cdef int dtype = np.PyArray_TYPE(array)
+    if not np.PyArray_ISCARRAY_RO(array):
+        return NULL
+    if dtype == np.NPY_FLOAT32:
+        return &FLOAT32
+    if dtype == np.NPY_FLOAT64:
+        return &FLOAT64
+    if dtype == np.NPY_FLOAT16:
+        return &FLOAT16
+    if dtype >= FIRST_USER_DEFINED and is_bfloat16(array.dtype.type):
+        return &BFLOAT16
+    return NULL
+
+
+cdef const Type* common_plain_type(np.ndarray x, np.ndarray y):
+    """Return the type of both arrays if they can be worked on where they lie, else NULL."""
+    cdef const Type* of_arrays = plain_type(x)
+    return of_arrays if plain_type(y) == of_arrays and is_in_place_or_apart(x, y) else NULL
+
+
+cdef inline bint is_in_place_or_apart(np.ndarray x, np.ndarray y):
+    cdef uintptr_t first_x = <uintptr_t>np.PyArray_BYTES(x), first_y = <uintptr_t>np.PyArray_BYTES(y)
+    return first_x == first_y or first_x + np.PyArray_NBYTES(x) <= first_y or first_y + np.PyArray_NBYTES(y) <= first_x
+
+
+cdef object new_mask(Py_ssize_t n):
+    return np.empty((n + 7) // 8, np.uint8)
+
+
+def draw(np.ndarray x, np.ndarray y, bytes seed, threshold, values, bint with_mask):
+    """Write to `y` what is left of `x`, and return the mask if it is asked for.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Of one shape. `y` may be `x`.
+    seed : bytes
+        128 bits.
+    threshold : int
+        Elements whose words are less are dropped; below 2**32.
+    values : tuple of float
+        scale, shift and the dropped value: kept elements become ``x*scale + shift``.
+    with_mask : bool
+        Whether to return the mask, else None.
+    """
+    cdef Call call
+    cdef Values rounded
+    cdef np.ndarray mask
+    cdef const Type* of_arrays = common_plain_type(x, y)
+    if of_arrays == NULL:
+        mask = draw_bits(np.PyArray_SIZE(x), seed, threshold)
+        apply(x, y, mask, values)
+        return mask if with_mask else None
+    mask = new_mask(np.PyArray_SIZE(x)) if with_mask else None
+    call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask) if with_mask else NULL
+    call.is_drawing = True
+    set_seed(&call, seed, threshold)
+    set_type(&call, &rounded, of_arrays, values)
+    compute(compute_chunk, &call)
+    return mask
+
+
+def draw_bits(Py_ssize_t n, bytes seed, threshold):
+    """Return the mask of n elements: bit i is set where element i is kept."""
+    cdef Call call
+    cdef np.ndarray mask = new_mask(n)
+    call.type = &FLOAT32
+    call.x = call.y = NULL
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask)
+    call.is_drawing = True
+    call.n = n
+    set_seed(&call, seed, threshold)
+    compute(compute_chunk, &call)
+    return mask
+
+
+def draw_runs(np.ndarray starts, Py_ssize_t n, bytes seed, threshold):
+    """Return whether elements are kept, n of them from each start on: a piece of a larger array.
+
+    Parameters
+    ----------
+    starts : ndarray of int64
+        Indices of the first element of each run; one-dimensional and contiguous.
+    n : int
+        The length of the runs.
+    seed, threshold
+        As of `draw`.
+
+    Returns
+    -------
+    ndarray of bool
+        Of shape ``(len(starts), n)``.
+    """
+    cdef Call call
+    cdef uint8_t bits[BLOCK_BYTES]
+    cdef np.ndarray keep = np.empty((starts.size, n), np.bool_)
+    cdef uint8_t* kept = <uint8_t*>np.PyArray_BYTES(keep)
+    cdef const np.npy_int64* first = <const np.npy_int64*>np.PyArray_BYTES(starts)
+    cdef Py_ssize_t run, runs = starts.size, i, element, end, begin_of_block, end_of_block
+    call.type = &FLOAT32
+    set_seed(&call, seed, threshold)
+    with nogil:
+        for run in range(runs):
+            element, end = first[run], first[run] + n
+            while element < end:
+                begin_of_block = element - element % WORDS
+                end_of_block = min(end, element - element % BLOCK + BLOCK)
+                draw_mask(&call, bits, begin_of_block, end_of_block - begin_of_block)
+                for i in range(element - begin_of_block, end_of_block - begin_of_block):
+                    kept[0] = bits[i // 8] >> (i % 8) & 1
+                    kept += 1
+                element = end_of_block
+    return keep
+
+
+def apply(np.ndarray x, np.ndarray y, np.ndarray mask, values):
+    """Write ``x*scale + shift`` to `y` where the mask's bit is set, else the dropped value.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Of one shape; they may share memory in any way.
+    mask : ndarray of uint8
+        One-dimensional, contiguous, and apart from `y`.
+    values : tuple of float
+        scale, shift and the dropped value.
+    """
+    cdef Call call
+    cdef Values rounded
+    cdef const Type* of_arrays = common_plain_type(x, y)
+    call.mask = <uint8_t*>np.PyArray_BYTES(mask)
+    call.is_drawing = False
+    if of_arrays != NULL:
+        call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
+        set_type(&call, &rounded, of_arrays, values)
+        compute(compute_chunk, &call)
+        return
+    dtype = np.dtype(np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
+    set_type(&call, &rounded, &FLOAT32 if dtype.num == np.NPY_FLOAT32 else &FLOAT64, values)
+    cdef fenv_t before
+    fegetenv(&before)
+    try:
+        with np.errstate(all="ignore"):
+            apply_in_buffers(&call, x, y, dtype)
+    finally:
+        fesetenv(&before)
+
+
+cdef object apply_in_buffers(const Call* call, np.ndarray x, np.ndarray y, object dtype):
+    cdef np.ndarray source, target
+    iterator = np.nditer(
+        [x, y],
+        ["external_loop", "buffered", "copy_if_overlap", "zerosize_ok"],
+        [["readonly", "contig", "aligned", "overlap_assume_elementwise"],
+         ["writeonly", "contig", "aligned", "overlap_assume_elementwise"]],
+        [dtype, dtype],
+        order="C",
+        casting="unsafe",
+        buffersize=2 * BLOCK,
+    )
+    with iterator:
+        for source, target in iterator:
+            apply_from(
+                call, np.PyArray_BYTES(source), np.PyArray_BYTES(target), iterator.iterindex, np.PyArray_SIZE(source)
+            )
+
+
+cdef void apply_from(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Apply the bits from `first` on, which need not begin a byte."""
+    cdef uint8_t bits[BLOCK_BYTES]
+    cdef const uint8_t* mask = call.mask + first // 8
+    cdef int shift = first % 8
+    cdef Py_ssize_t length, k
+    while n > 0:
+        length = min(<Py_ssize_t>BLOCK, n)
+        for k in range((length + 7) // 8):
+            bits[k] = mask[k] >> shift
+            # The mask ends where its last bit is.
+            if shift + length > 8 * k + 8:
+                bits[k] |= <uint8_t>(mask[k + 1] << (8 - shift))
+        apply_mask(call, x, y, bits, length)
+        x += length * call.type.item_size
+        y += length * call.type.item_size
+        mask += BLOCK_BYTES
+        n -= length
+
+
+def copy(np.ndarray y, x):
+    """Write x to y, whatever the types are, without a warning or a flag."""
+    cdef fenv_t before
+    fegetenv(&before)
+    try:
+        with np.errstate(all="ignore"):
+            np.copyto(y, x, casting="unsafe")
+    finally:
+        fesetenv(&before)
+
+
+def undisturbed(function, *arguments):
+    """Return the function's result, computed in the kernels' floating-point environment; the caller's is put back."""
+    cdef Environment callers = enter_environment()
+    try:
+        return function(*arguments)
+    finally:
+        leave_environment(callers)
+
+
+# ---- Uniform draws.
+
+cdef void uniform_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef const Call* call = <const Call*>context
+    cdef char* args[3]
+    cdef Py_ssize_t[2] lengths
+    lengths[1] = chunk * CHUNK
+    lengths[0] = min(<Py_ssize_t>CHUNK, call.n - lengths[1])
+    args[0], args[1], args[2] = call.y + lengths[1] * call.type.item_size, <char*>call.seed, <char*>aligned(storage)
+    call.type.uniform(args, lengths)
+
+
+def uniform(shape, dtype, bytes seed):
+    """Return numbers in [0, 1), element i's a function of the seed and i alone.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result, which is in C order.
+    dtype : dtype
+        float32 or float64. Both get the same numbers: multiples of 2**-24.
+    seed : bytes
+        128 bits.
+    """
+    cdef np.ndarray y = np.empty(shape, dtype)
+    cdef Call call
+    call.type = &FLOAT32 if np.PyArray_TYPE(y) == np.NPY_FLOAT32 else &FLOAT64
+    call.y, call.n = np.PyArray_BYTES(y), np.PyArray_SIZE(y)
+    set_seed(&call, seed, 0)
+    compute(uniform_chunk, &call)
+    return y
+
+
+# ---- For the tests.
+
+def philox(counter, bytes seed):
+    """Return the 128 words of 32 counters from the given one on, a multiple of 32, in the order of the elements."""
+    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef np.ndarray words = np.empty(WORDS, np.uint32)
+    cdef uint64_t first = counter
+    cdef Py_ssize_t length = <Py_ssize_t>first
+    cdef char* args[3]
+    cdef Call call
+    set_seed(&call, seed, 0)
+    args[0], args[1], args[2] = np.PyArray_BYTES(words), <char*>call.seed, <char*>aligned(storage)
+    PHILOX_WORDS(args, &length)
+    return words

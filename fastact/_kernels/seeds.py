@@ -1,0 +1,46 @@
+"""From ``rng`` to a seed, from a probability to a threshold."""
+
+import numbers
+import os
+from typing import Any
+
+import numpy as np
+
+SEED_BYTES = 16
+# A word is one of this many.
+WORDS = 2**32
+
+
+def seed_of(rng: Any, function: str) -> bytes:
+    """Return 128 bits: a Generator is asked for its next 16 bytes, None takes the system's entropy.
+
+    Everything else is a seed of `numpy.random.default_rng`.
+    """
+    if rng is None:
+        return os.urandom(SEED_BYTES)
+    try:
+        generator = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        demand = f"{function}(): rng must be None, a non-negative integer or a numpy.random.Generator"
+        raise type(error)(f"{demand}, got {rng!r}") from error
+    return generator.bytes(SEED_BYTES)
+
+
+def probability(p: Any, function: str) -> float:
+    """Return p as a float, or raise."""
+    value = p if type(p) is float else as_float(p, function)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{function}(): p must be a number in [0, 1], got {p!r}")
+    return value
+
+
+def as_float(p: Any, function: str) -> float:
+    is_number = isinstance(p, (numbers.Real, np.bool_)) or (isinstance(p, np.ndarray) and p.ndim == 0)
+    if not is_number:
+        raise TypeError(f"{function}(): p must be a number in [0, 1], got {type(p).__name__!r}")
+    return float(p)
+
+
+def threshold_of(p: float) -> int:
+    """Return how many of the words drop their element: p to within 2**-33. The product is exact, round rounds once."""
+    return round(p * WORDS)
