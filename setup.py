@@ -81,7 +81,7 @@ LOOPS = ("blocks", "philox", "slope_sums")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions",)
 # Public functions of activations.py and grad.py that have no row in the registry.
-BY_HAND = ("glu",)
+BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 

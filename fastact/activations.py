@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike
 from fastact._kernels import operators
 from fastact._kernels.axes import along_axis, halves, like_halves
 from fastact._kernels.operators import OPERATORS, UFUNCS
+from fastact._kernels.randomized import slopes
 
 ELEMENT_WISE = operators.forward(__name__)
 globals().update(ELEMENT_WISE)
 
 __all__ = [row.name for row in OPERATORS]
-__all__ += ["glu"]
+__all__ += ["glu", "rrelu"]
 
 
 def prelu(x: ArrayLike, weight: ArrayLike, *, axis: int | None = None, **options: Any) -> Any:
@@ -122,3 +123,60 @@ def glu(x: ArrayLike, axis: int = -1, *, out: np.ndarray[Any, Any] | None = None
     """
     a, b = halves("glu", x, axis)
     return UFUNCS["glu"](a, b) if out is None else UFUNCS["glu"](a, b, out=like_halves("glu", out, a))
+
+
+def rrelu(
+    x: ArrayLike, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *, rng: Any = None, **options: Any
+) -> Any:
+    """Randomized leaky rectified linear unit.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape.
+    lower, upper : float, default 1/8 and 1/3
+        The interval of the slope left of 0.
+    training : bool, default False
+        Whether every element draws its own slope, uniformly. Else the slope is (lower + upper)/2.
+    rng : None, int or numpy.random.Generator, optional
+        Where slopes come from in training: None is fresh entropy, an integer seeds `numpy.random.default_rng`. An
+        element's slope is a function of the seed and its index in C order, and of nothing else.
+    **options
+        ``out``, ``where``, ``dtype``, ``casting``, ``order``, ``subok``: as of every `numpy.ufunc`.
+
+    Returns
+    -------
+    y : ndarray or scalar
+        The activations. Of the shape and type of `x`. Integers and bool are computed in float32 if they have at most
+        16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of bool, integers, float16, bfloat16, float32 or float64, `lower` or `upper` not a
+        number, or `rng` of another type.
+    ValueError
+        If `lower` is larger than `upper` or one of them NaN, or `rng` is a negative integer.
+
+    Notes
+    -----
+    ``x if x > 0 else slope*x``
+
+    Error at most 0.5 ULP for the slope drawn, which is a multiple of (upper - lower)/2**24, rounded.
+
+    References
+    ----------
+    Xu, Wang, Chen and Li (2015), arXiv:1505.00853
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.rrelu(np.array([-1.0, 0.0, 2.0]), 0.1, 0.3)
+    array([-0.2,  0. ,  2. ])
+    >>> y = fastact.rrelu(np.full(1000, -1.0), training=True, rng=5)
+    >>> bool(-1 / 3 <= y.min() < y.max() <= -1 / 8)
+    True
+    """
+    slope = slopes("rrelu", x, lower, upper, training, rng)
+    return ELEMENT_WISE["leaky_relu"](x, slope, **options)

@@ -71,8 +71,8 @@ def test_names_exist():
 
 def test_names_are_the_registry():
     operators = [row.name for row in OPERATORS]
-    assert fastact.activations.__all__ == [*operators, "glu"]
-    assert fastact.grad.__all__ == [*operators, "dropout", "glu"]
+    assert fastact.activations.__all__ == [*operators, "glu", "rrelu"]
+    assert fastact.grad.__all__ == [*operators, "dropout", "glu", "rrelu"]
     assert set(fastact.ufuncs.__all__) == {row.name for row in kernels()}
     assert set(operators) < set(fastact.__all__)
     assert {"get_num_threads", "set_num_threads", "threads", "show_config", "grad", "ufuncs"} < set(fastact.__all__)

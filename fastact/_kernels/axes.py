@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastact._kernels.arguments import ARRAY, PARAMETER, checked
+from fastact._kernels.arguments import PARAMETER, checked
+from fastact._kernels.promotion import ARRAY
 
 Array = np.ndarray[Any, Any]
 
