@@ -49,6 +49,37 @@ def softplus(x: Array, beta: float) -> Any:
     return np.log(1 + np.exp(beta * x)) / beta
 
 
+def silu(x: Array) -> Any:
+    return x / (1 + np.exp(-x))
+
+
+def logsigmoid(x: Array) -> Any:
+    return -np.log(1 + np.exp(-x))
+
+
+def tanhshrink(x: Array) -> Any:
+    return x - np.tanh(x)
+
+
+def mish(x: Array) -> Any:
+    return x * np.tanh(np.log(1 + np.exp(x)))
+
+
 LINES: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
+    function.__name__: function
+    for function in (
+        identity,
+        sigmoid,
+        tanh,
+        relu,
+        relu6,
+        leaky_relu,
+        elu,
+        selu,
+        softplus,
+        silu,
+        logsigmoid,
+        tanhshrink,
+        mish,
+    )
 }

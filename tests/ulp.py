@@ -17,7 +17,9 @@ def unit(exact: np.ndarray) -> np.ndarray:
     return np.ldexp(1.0, clipped - FRACTION_BITS["float32"])
 
 
-def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = True) -> np.ndarray:
+def errors(
+    computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = True, term: np.ndarray | float = 0.0
+) -> np.ndarray:
     """Return the errors of float32 results against binary64 ones.
 
     Too large a result counts as 2**128: infinity is right where the exact value rounds to it. An error is infinite
@@ -29,15 +31,18 @@ def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = T
     exact : ndarray of float64
     is_zero_sign_known : bool
         Whether the sign of an exact zero means something.
+    term : ndarray of float64, optional
+        What has cancelled: where that is larger than the exact value, the unit is its, and the sign is not compared.
     """
     assert computed.dtype == np.float32
     assert exact.dtype == np.float64
     with np.errstate(all="ignore"):
         limit = 2.0 ** (HIGHEST_EXPONENT["float32"] + 1)
         value = np.clip(computed.astype(np.float64), -limit, limit)
-        error = np.abs(value - np.clip(exact, -limit, limit)) / unit(exact)
+        error = np.abs(value - np.clip(exact, -limit, limit)) / unit(np.maximum(np.abs(exact), term))
         is_nan = np.isnan(exact)
         is_wrong_sign = (np.signbit(computed) != np.signbit(exact)) & (is_zero_sign_known | (exact != 0))
+        is_wrong_sign &= np.abs(exact) >= term
         is_wrong = (np.isnan(computed) != is_nan) | (is_wrong_sign & ~is_nan)
         is_wrong |= np.isinf(exact) & (computed != exact)
         error[is_nan] = 0.0
@@ -45,15 +50,19 @@ def errors(computed: np.ndarray, exact: np.ndarray, is_zero_sign_known: bool = T
     return error
 
 
-def error_of_number(computed: Any, exact: mpmath.mpf) -> float:
-    """Return the error of one float64 result against a finite number of many digits. The sign of 0 is not compared."""
+def error_of_number(computed: Any, exact: mpmath.mpf, term: float = 0.0) -> float:
+    """Return the error of one float64 result against a finite number of many digits. The sign of 0 is not compared.
+
+    As in `errors`, the unit is that of `term` if it is larger than the exact value.
+    """
     if np.isnan(computed):
         return np.inf
     limit = mpmath.ldexp(1, HIGHEST_EXPONENT["float64"] + 1)
-    if exact and np.signbit(computed) != (exact < 0):
+    if exact and abs(exact) >= term and np.signbit(computed) != (exact < 0):
         return np.inf
     value = mpmath.mpf(float(computed)) if np.isfinite(computed) else limit * int(np.sign(computed))
     bounded = max(-limit, min(limit, exact))
-    _, exponent = mpmath.frexp(bounded) if bounded else (0, LOWEST_EXPONENT["float64"])
+    largest = min(max(abs(bounded), mpmath.mpf(term)), limit)
+    _, exponent = mpmath.frexp(largest) if largest else (0, LOWEST_EXPONENT["float64"])
     clipped = min(max(int(exponent) - 1, LOWEST_EXPONENT["float64"]), HIGHEST_EXPONENT["float64"])
     return float(mpmath.ldexp(abs(value - bounded), FRACTION_BITS["float64"] - clipped))
