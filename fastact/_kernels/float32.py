@@ -7,6 +7,7 @@ the relative error of the function it approximates, so that anybody can check or
 
 ZERO = 0.0
 QUARTER = 0.25
+THIRD = 0.3333333333333333
 HALF = 0.5
 ONE = 1.0
 TWO = 2.0
