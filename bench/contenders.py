@@ -46,6 +46,7 @@ def scipy_has(name: str, x: Array, y: Array) -> Contenders:
     return {
         "sigmoid": {"special.expit": lambda: special.expit(x, out=y)},
         "softplus": {"special.softplus": lambda: special.softplus(x, out=y)} if hasattr(special, "softplus") else {},
+        "logsigmoid": {"special.log_expit": lambda: special.log_expit(x, out=y)},
     }.get(name, {})
 
 
@@ -61,6 +62,10 @@ def torch_has(name: str, x: Array, y: Array) -> Contenders:
         "elu": {"torch elu": lambda: nn.elu(a, 1, out=out)},
         "selu": {"torch.selu": lambda: torch.selu(a), "torch elu": lambda: nn.elu(a, SELU_ALPHA, SELU_SCALE, out=out)},
         "softplus": {"torch softplus": lambda: nn.softplus(a, 1, 20, out=out)},
+        "silu": {"torch silu": lambda: nn.silu(a, out=out)},
+        "logsigmoid": {"torch log_sigmoid": lambda: nn.log_sigmoid(a, out=out)},
+        "mish": {"torch mish": lambda: nn.mish(a, out=out)},
+        "tanhshrink": {"torch tanhshrink": lambda: torch.nn.functional.tanhshrink(a)},
     }.get(name, {})
 
 
@@ -79,6 +84,8 @@ def gradients(name: str, dy: Array, x: Array, y: Array) -> Contenders:
         "elu": (aten.elu_backward, d, 1, 1, 1, False, a),
         "selu": (aten.elu_backward, d, SELU_ALPHA, SELU_SCALE, 1, False, a),
         "softplus": (aten.softplus_backward, d, a, 1, 20),
+        "silu": (aten.silu_backward, d, a),
+        "logsigmoid": (aten.log_sigmoid_backward, d, a, torch.empty(0)),
     }
     if name not in arguments:
         return {}

@@ -30,6 +30,7 @@ from fastact._kernels.registry import OPERATORS
 IN_CACHE = (2**16, 2**18, 2**20)
 LARGE = 2**24
 REQUIRED_IN_CACHE = {"sigmoid": 1.0, "tanh": 1.0, "relu": 1.0, "elu": 4.0, "selu": 4.0, "softplus": 3.0}
+REQUIRED_IN_CACHE |= {"silu": 1.0, "tanhshrink": 1.0, "mish": 3.0, "logsigmoid": 2.5}
 REQUIRED_OF_COPY = 0.9
 REQUIRED_OF_ONE = 1.0
 # By the probability: of torch, whose own cost halves at 0.1, and of the best line of NumPy.

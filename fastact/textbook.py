@@ -85,6 +85,23 @@ def celu(x: Array, alpha: float) -> Any:
     return np.where(x > 0, x, alpha * (np.exp(x / alpha) - 1))
 
 
+def silu(x: Array) -> Any:
+    return x / (1 + np.exp(-x))
+
+
+def logsigmoid(x: Array) -> Any:
+    return -np.log(1 + np.exp(-x))
+
+
+def tanhshrink(x: Array) -> Any:
+    return x - np.tanh(x)
+
+
+def mish(x: Array) -> Any:
+    return x * np.tanh(np.log(1 + np.exp(x)))
+
+
 WRITTEN: tuple[Callable[..., Any], ...] = (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
 WRITTEN += (hardsigmoid, hardtanh, softsign, hardswish, threshold, hardshrink, softshrink, prelu, celu)
+WRITTEN += (silu, logsigmoid, tanhshrink, mish)
 LINES: dict[str, Callable[..., Any]] = {function.__name__: function for function in WRITTEN}

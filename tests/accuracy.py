@@ -60,7 +60,8 @@ def gradient_errors(case: Case, parameters: Sequence[float], x: np.ndarray, slop
     computed = case.public(np.full_like(x, dy), x, *parameters)
     with np.errstate(all="ignore"):
         exact = float(np.float32(dy)) * slope
-    return worst_at(ulp.errors(computed, exact, is_zero_sign_known=False), x, dy)
+    term = abs(dy) * references.largest_term(case.row, x)
+    return worst_at(ulp.errors(computed, exact, is_zero_sign_known=False, term=term), x, dy)
 
 
 def blocks(x: np.ndarray) -> list[np.ndarray]:
@@ -97,8 +98,11 @@ def gradient_float64(row: Operator, parameters: Sequence[float], x: np.ndarray) 
     """Return the largest error of the gradient at finite x."""
     _, gradient = cases_of(row)
     slopes = [references.exact_number_slope(row, number, parameters) for number in x]
+    terms = references.largest_term(row, x) * np.ones(len(x))
     return worst_of(
-        Worst(ulp.error_of_number(dx, references.mpmath.mpf(dy) * slope), float(number), dy)
+        Worst(ulp.error_of_number(dx, references.mpmath.mpf(dy) * slope, abs(dy) * term), float(number), dy)
         for dy in UPSTREAM["float64"]
-        for number, dx, slope in zip(x, gradient.public(np.full_like(x, dy), x, *parameters), slopes, strict=True)
+        for number, dx, slope, term in zip(
+            x, gradient.public(np.full_like(x, dy), x, *parameters), slopes, terms, strict=True
+        )
     )

@@ -1,5 +1,6 @@
 """The registry's references, computed with binary64 NumPy (for float32) or with mpmath (for float64)."""
 
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ BINARY64 = SimpleNamespace(
     log1p=np.log1p,
     sqrt=np.sqrt,
     tanh=np.tanh,
+    erfc=np.vectorize(math.erfc, otypes=[np.float64]),
     minimum=np.minimum,
     maximum=np.maximum,
     constant=np.float64,
@@ -33,6 +35,7 @@ MANY_DIGITS = SimpleNamespace(
     log1p=mpmath.log1p,
     sqrt=mpmath.sqrt,
     tanh=mpmath.tanh,
+    erfc=mpmath.erfc,
     minimum=min,
     maximum=max,
     constant=mpmath.mpf,
@@ -68,6 +71,11 @@ def exact_slope(row: Operator, x: np.ndarray, parameters: Sequence[float]) -> np
         wide = x.astype(np.float64)
         slope = row.grad_reference(BINARY64, wide, *rounded(parameters, np.float32))
         return np.broadcast_to(np.asarray(slope, np.float64), x.shape)
+
+
+def largest_term(row: Operator, x: Any) -> Any:
+    """Return the derivative's largest term within 0.5 of where the derivative is zero, elsewhere 0."""
+    return sum(np.where(np.abs(x - place) < 0.5, term, 0.0) for place, term in row.grad_zeros)
 
 
 def exact_number(row: Operator, x: Any, parameters: Sequence[float]) -> mpmath.mpf:

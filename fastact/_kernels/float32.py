@@ -6,12 +6,16 @@ the relative error of the function it approximates, so that anybody can check or
 """
 
 ZERO = 0.0
+QUARTER = 0.25
+THIRD = 0.3333333333333333
 HALF = 0.5
 ONE = 1.0
 TWO = 2.0
 THREE = 3.0
 FOUR = 4.0
 SIX = 6.0
+# A product below has too few bits left to be corrected by its low part.
+SMALL_PRODUCT = 2.8698592549372254e-42
 LARGEST = 3.4028234663852886e38
 # 1/6 and 1/3 as sums of two. The low parts are positive: see SELU_SCALE.
 SIXTH = 0.1666666567325592
@@ -57,6 +61,13 @@ SELU_SCALE = 1.0507009029388428
 SELU_SCALE_LOW = 8.441664e-08
 SELU_SCALE_ALPHA = 1.7580993175506592
 SELU_SCALE_ALPHA_LOW = 2.3296717e-08
+# As SCALED_MIN where x/exp(x) must not overflow. At SILU_MIN, x*exp(x) rounds to 0.
+GATE_SCALED_MIN = -80.0
+SILU_MIN = -109.0
+
+# x - tanh(x) is a polynomial up to TANHSHRINK_BEND. At 1 the terms of x - 1 + 2*t/(1 + t) do not cancel yet, but the
+# quotient alone has all of the error.
+TANHSHRINK_BEND = 1.0625
 
 
 def exp_polynomial(r):
@@ -105,3 +116,17 @@ def tanh_polynomial(z):
     q = multiply_add(z, q, -0.0536746)
     q = multiply_add(z, q, 0.13330667)
     return multiply_add(z, q, -0.33333254)
+
+
+def tanhshrink_polynomial(z):
+    """Return (r - tanh(r))/r**3 - 1/4, z = r**2, for abs(r) <= TANHSHRINK_BEND, to 2**-26.0 of r - tanh(r).
+
+    fpminimax((sqrt(x) - tanh(sqrt(x)))/x^(3/2), 7, [|SG...|], [1b-16;(17/16)^2], floating, relative, 1/4)
+    """
+    q = multiply_add(z, -0.000121383986, 0.00084873266)
+    q = multiply_add(z, q, -0.0031044045)
+    q = multiply_add(z, q, 0.0086284)
+    q = multiply_add(z, q, -0.021805367)
+    q = multiply_add(z, q, 0.053959385)
+    q = multiply_add(z, q, -0.13333285)
+    return multiply_add(z, q, 0.08333333)

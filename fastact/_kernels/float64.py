@@ -1,12 +1,15 @@
 """What the mathematics needs to know about binary64: see `float32.py`."""
 
 ZERO = 0.0
+QUARTER = 0.25
+THIRD = 0.3333333333333333
 HALF = 0.5
 ONE = 1.0
 TWO = 2.0
 THREE = 3.0
 FOUR = 4.0
 SIX = 6.0
+SMALL_PRODUCT = 8.289046e-317
 LARGEST = 1.7976931348623157e308
 SIXTH = 0.16666666666666666
 SIXTH_LOW = 9.25185853854297e-18
@@ -40,6 +43,10 @@ SELU_SCALE = 1.0507009873554805
 SELU_SCALE_LOW = 3.9874847667154144e-17
 SELU_SCALE_ALPHA = 1.7580993408473768
 SELU_SCALE_ALPHA_LOW = 1.41535193800845e-17
+GATE_SCALED_MIN = -690.0
+SILU_MIN = -752.0
+
+TANHSHRINK_BEND = 1.0625
 
 
 def exp_polynomial(r):
@@ -107,3 +114,27 @@ def tanh_polynomial(z):
     q = multiply_add(z, q, -0.05396825388652075)
     q = multiply_add(z, q, 0.1333333333315981)
     return multiply_add(z, q, -0.3333333333333205)
+
+
+def tanhshrink_polynomial(z):
+    """Return (r - tanh(r))/r**3 - 1/4, z = r**2, for abs(r) <= TANHSHRINK_BEND, to 2**-56.1 of r - tanh(r).
+
+    fpminimax((sqrt(x) - tanh(sqrt(x)))/x^(3/2), 17, [|D...|], [1b-16;(17/16)^2], floating, relative, 1/4)
+    """
+    q = multiply_add(z, -1.784955077933114e-09, 2.3191241196704916e-08)
+    q = multiply_add(z, q, -1.4812643646185245e-07)
+    q = multiply_add(z, q, 6.335270870047402e-07)
+    q = multiply_add(z, q, -2.101387470993434e-06)
+    q = multiply_add(z, q, 5.964052695946558e-06)
+    q = multiply_add(z, q, -1.5555113688390603e-05)
+    q = multiply_add(z, q, 3.906600010604682e-05)
+    q = multiply_add(z, q, -9.68190326772118e-05)
+    q = multiply_add(z, q, 0.00023909545836419432)
+    q = multiply_add(z, q, -0.0005900185249197143)
+    q = multiply_add(z, q, 0.0014558326342410171)
+    q = multiply_add(z, q, -0.0035921277887080248)
+    q = multiply_add(z, q, 0.00886323550580539)
+    q = multiply_add(z, q, -0.021869488534650604)
+    q = multiply_add(z, q, 0.05396825396819988)
+    q = multiply_add(z, q, -0.13333333333333242)
+    return multiply_add(z, q, 0.08333333333333333)

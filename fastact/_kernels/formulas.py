@@ -105,10 +105,13 @@ def sigmoid_slope(x):
 
 
 def slope_product(dy, high, low, scale, unscale):
-    """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
+    """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
+
+    What is subtracted is +0 where the product is a zero, which keeps its sign.
+    """
     dy = dy * unscale
     product = dy * high
-    exact = product + fma(dy, low, fma(dy, high, -product))
+    exact = product - fma(-dy, low, fma(-dy, high, product))
     return (exact if absolute(product) <= LARGEST else product) * scale * unscale
 
 
@@ -489,6 +492,14 @@ def softplus_scaled(x, beta):
     return x if u > SATURATION else y
 
 
+def logsigmoid(x):
+    return -softplus_unit(-x)
+
+
+def grad_logsigmoid(dy, x):
+    return gate_product(dy, -x, ZERO)
+
+
 def grad_softplus(dy, x, beta):
     # sigmoid(u) with u = beta*x in two parts.
     u = beta * x
@@ -496,3 +507,183 @@ def grad_softplus(dy, x, beta):
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
     high, low, unscale = sigmoid_scaled(u, u_low)
     return scaled_product(dy, high + low, unscale)
+
+
+def gate(x, exponent, exponent_low):
+    """Return x/(1 + exp(-exponent - exponent_low)), for an exponent as low as SILU_MIN."""
+    # d + d_low = UNIT*(1 + exp(...)) as in sigmoid; x/d is corrected by its excess, +0 for both zeros (not in -excess:
+    # gcc negates inside the fma). The reduction's low part is multiplied in afterwards: in r it would be rounded away.
+    shifted = fma(-exponent, LOG2_E, EXPONENT_SHIFT - UNIT_BITS)
+    k = shifted - (EXPONENT_SHIFT - UNIT_BITS)
+    r = fma(k, -LN2, -exponent)
+    r_low = fma(k, -LN2_LOW, -exponent_low)
+    w = fma(r * r, exp_polynomial(r), r)
+    scale = power_of_two(shifted)
+    total = UNIT + scale
+    lost = UNIT - (total - scale)
+    d = fma(scale, w, total)
+    d_low = fma(fma(scale, w, scale), r_low, fma(scale, w, total - d) + lost)
+    reciprocal = ONE / d
+    y = x * reciprocal
+    excess = fma(y, d_low, fma(y, d, -x))
+    return fma(excess, -reciprocal, y) * UNIT
+
+
+def silu(x):
+    limited = limit_negative(x, SILU_MIN)
+    y = gate(limited, limited, ZERO)
+    return y if x <= SATURATION else x
+
+
+def gate_product(dy, exponent, exponent_low):
+    """Return dy/(1 + exp(-exponent - exponent_low)), rounded once. An infinite dy stays so."""
+    exponent = clamp(exponent, SCALED_EXP_MIN, SATURATION)
+    shifted, w, w_low = exp_parts_low(-exponent, -exponent_low)
+    unscale = TINY if exponent < GATE_SCALED_MIN else ONE
+    shifted = shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted
+    scale = power_of_two(shifted)
+    one = ZERO if exponent < GATE_SCALED_MIN else ONE
+    total = one + scale
+    lost = one - (total - scale)
+    d = fma(scale, w, total)
+    d_low = fma(scale, w_low, fma(scale, w, total - d) + lost)
+    reciprocal = ONE / d
+    dy = dy * unscale
+    y = dy * reciprocal
+    excess = fma(y, d_low, fma(y, d, -dy))
+    return (fma(excess, -reciprocal, y) if absolute(y) <= LARGEST else y) * unscale
+
+
+def gate_slope(exponent, exponent_low, m, m_low):
+    """Return (high, low, unscale): (1 + e + m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent)."""
+    shifted, k, r = exp_reduced(-exponent, ZERO)
+    r_low = fma(k, -LN2_LOW, -exponent_low)
+    z = r * r * exp_polynomial(r)
+    w = r + z
+    shifted = shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted
+    e, e_low = exp_of_parts(power_of_two(shifted), w, z - (w - r))
+    e_low = fma(e, r_low, e_low)
+    d, d_low = two_sum(ZERO if exponent < GATE_SCALED_MIN else ONE, e)
+    d_low = d_low + e_low
+    product = m * e
+    product_low = fma(m, e_low, fma(e, m_low, fma(m, e, -product)))
+    n = product + d
+    n_low = (d - (n - product)) + (product_low + d_low)
+    y = ONE / d
+    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
+    ratio = n * y
+    high = ratio * y
+    low = fma(high, residual, fma(ratio, y, -high)) + y * fma(n_low, y, fma(n, y, -ratio))
+    return high, low, TINY if exponent < GATE_SCALED_MIN else ONE
+
+
+def parts_product(dy, high, low, unscale):
+    """Return dy*(high + low)*unscale**2, the sum not rounded before the product; low is below an ULP of high."""
+    dy = dy * unscale
+    product = dy * high
+    exact = product + fma(dy, low, fma(dy, high, -product))
+    exact = exact if absolute(product) <= LARGEST else product
+    return (exact if absolute(product) >= SMALL_PRODUCT else product) * unscale
+
+
+def grad_silu(dy, x):
+    a = clamp(x, SCALED_EXP_MIN, -GATE_SCALED_MIN)
+    high, low, unscale = gate_slope(a, ZERO, a, ZERO)
+    return parts_product(dy, high, low, unscale)
+
+
+def two_sum(a, b):
+    """Return (s, s_low): s + s_low = a + b, exactly."""
+    s = a + b
+    b_part = s - a
+    return s, (a - (s - b_part)) + (b - b_part)
+
+
+def tanh_pieces(a):
+    """Return (small, ratio) for a <= 0: tanh(a) = a - small above -TANHSHRINK_BEND, else 2*ratio - 1; NaN stays NaN."""
+    # As tanh, whose polynomial is here that of r - tanh(r): 1/4 of the cube in one rounding, the
+    # square's low part included (2.12 -> 1.3 ULP).
+    limited = limit_negative(a, -SATURATION)
+    shifted = fma(limited, TWO * LOG2_E, EXPONENT_SHIFT)
+    k = ZERO if a > -TANHSHRINK_BEND else shifted - EXPONENT_SHIFT
+    r = fma(k, -HALF * LN2, limited)
+    z = r * r
+    z_low = fma(r, r, -z)
+    small = fma(QUARTER * r, z, r * fma(THIRD, z_low, z * tanhshrink_polynomial(z)))
+    v = ONE + (r - small)
+    scale = power_of_two(shifted)
+    return small, scale * v / fma(scale - ONE, v, TWO)
+
+
+def tanhshrink(x):
+    # a - tanh(a) at a = -abs(x): from TANHSHRINK_BEND on, nothing cancels any more in a + 1 - 2*ratio.
+    a = negative_magnitude(x)
+    small, ratio = tanh_pieces(a)
+    return copysign(small if a > -TANHSHRINK_BEND else fma(-TWO, ratio, a + ONE), x)
+
+
+def grad_tanhshrink(dy, x):
+    # tanh(x)**2, dy between its factors: the square alone may underflow.
+    a = negative_magnitude(x)
+    small, ratio = tanh_pieces(a)
+    low = small if a > -TANHSHRINK_BEND else -TWO * ratio
+    high = a if a > -TANHSHRINK_BEND else -ONE
+    y = high - low
+    y_low = (high - y) - low
+    product = dy * y
+    exact = fma(product, y, fma(fma(dy, y, -product), y, TWO * product * y_low))
+    exact = exact if absolute(product) <= LARGEST else product * y
+    exact = exact if absolute(product) >= SMALL_PRODUCT else product * y
+    return exact if a <= ZERO else a
+
+
+def mish(x):
+    # x*n/(n + 2), n = e*(e + 2), e = exp(x); e and n are in units of UNIT, so that the tail is rounded once.
+    limited = limit_negative(x, SILU_MIN)
+    shifted = fma(limited, LOG2_E, EXPONENT_SHIFT + UNIT_BITS)
+    k = shifted - (EXPONENT_SHIFT + UNIT_BITS)
+    r = fma(k, -LN2_LOW, fma(k, -LN2, limited))
+    w = fma(r * r, exp_polynomial(r), r)
+    e, e_low = exp_of_parts(power_of_two(shifted), w, ZERO)
+    factor = fma(e, UNIT, TWO)
+    factor_low = fma(e_low, UNIT, fma(e, UNIT, TWO - factor))
+    n = e * factor
+    n_low = fma(e_low, factor, fma(e, factor_low, fma(e, factor, -n)))
+    d = fma(n, UNIT, TWO)
+    d_low = fma(n_low, UNIT, fma(n, UNIT, TWO - d))
+    product = limited * n
+    product_low = fma(limited, n_low, fma(limited, n, -product))
+    reciprocal = ONE / d
+    y = product * reciprocal
+    excess = fma(y, d, -product) + fma(y, d_low, -product_low)
+    y = fma(excess, -reciprocal, y) * UNIT
+    return y if x <= HALF * SATURATION else x
+
+
+def grad_mish(dy, x):
+    # e*((e + 2)*d + 4*x*(e + 1))/d**2, d = e*(e + 2) + 2, e = exp(x); t is e where it is not negligible.
+    x = clamp(x, SCALED_EXP_MIN, SATURATION)
+    shifted, w, w_low = exp_parts_low(x, ZERO)
+    scale, unscale = scaled(x, shifted)
+    e, e_low = exp_of_parts(scale, w, w_low)
+    t = ZERO if x < SCALED_MIN else e
+    t_low = ZERO if x < SCALED_MIN else e_low
+    factor, factor_low = two_sum(TWO, t)
+    factor_low = factor_low + t_low
+    d = fma(t, factor, TWO)
+    d_low = fma(t, factor, TWO - d) + fma(t, factor_low, t_low * factor)
+    first = factor * d
+    first_low = fma(factor, d, -first) + fma(factor, d_low, factor_low * d)
+    x = FOUR * x
+    second = fma(x, t, x)
+    second_low = fma(x, t, x - second) + x * t_low
+    n, n_low = two_sum(first, second)
+    n_low = n_low + (first_low + second_low)
+    y = ONE / d
+    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
+    ratio = n * y
+    slope = ratio * y
+    slope_low = fma(slope, residual, fma(ratio, y, -slope)) + y * fma(n_low, y, fma(n, y, -ratio))
+    high = slope * e
+    low = fma(slope, e, -high) + fma(slope, e_low, slope_low * e)
+    return parts_product(dy, high, low, unscale)

@@ -67,6 +67,9 @@ class Operator(NamedTuple):
     odd: bool | None = False
     """None if it depends on the parameters. The sign of a zero is not meant."""
     monotone: bool = True
+    # Where the derivative crosses zero, and its largest term there: within 0.5 of such a place the gradient's error is
+    # in ULP of that term, or of the derivative if that is larger.
+    grad_zeros: tuple[tuple[float, float], ...] = ()
     moving_kinks: Callable[..., tuple[float, ...]] = lambda *parameters: ()
     range: Range | None = None
     is_learned: bool = False
@@ -99,6 +102,53 @@ class Kernel(NamedTuple):
     def arrays(self) -> int:
         """The number of operands that are not parameters."""
         return len(self.operands)
+
+
+# tanh(x) = x - x**3/3 + ..., NIST Digital Library of Mathematical Functions, 4.33.3: the terms that x - tanh(x) has.
+TANHSHRINK_SERIES = (
+    (1, 3),
+    (-2, 15),
+    (17, 315),
+    (-62, 2835),
+    (1382, 155925),
+    (-21844, 6081075),
+    (929569, 638512875),
+    (-6404582, 10854718875),
+)
+
+
+def limited(m: Any, x: Any) -> Any:
+    """Return x limited to where exponentials have long saturated, so that a product with one is not inf*0."""
+    return m.maximum(m.minimum(x, 2000), -2000)
+
+
+def logistic(m: Any, x: Any) -> Any:
+    """Return 1/(1 + exp(-x)), stable in both tails."""
+    return m.where(x < 0, m.exp(m.minimum(x, 0)), 1) / (1 + m.exp(-abs(x)))
+
+
+def logistic_slope(m: Any, x: Any) -> Any:
+    """Return the derivative of `logistic`."""
+    return m.exp(-abs(x)) / (1 + m.exp(-abs(x))) ** 2
+
+
+def mish_gate(m: Any, x: Any) -> Any:
+    """Return tanh(log(1 + exp(x)))."""
+    n = m.exp(m.minimum(x, 100)) * (m.exp(m.minimum(x, 100)) + 2)
+    return n / (n + 2)
+
+
+def mish_slope(m: Any, x: Any) -> Any:
+    """Return the derivative of `mish_gate`: 1 - its square, times the logistic function."""
+    e = m.exp(m.minimum(x, 100))
+    return 4 * e * (e + 1) / (e * (e + 2) + 2) ** 2
+
+
+def tanhshrink_stable(m: Any, x: Any) -> Any:
+    """Return x - tanh(x), by its power series where that cancels."""
+    z = m.minimum(x * x, 1)
+    series = sum(numerator * z**k / denominator for k, (numerator, denominator) in enumerate(TANHSHRINK_SERIES))
+    return m.where(z < 0.0025, m.maximum(m.minimum(x, 1), -1) * z * series, x - m.tanh(x))
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -456,6 +506,80 @@ OPERATORS: tuple[Operator, ...] = (
         kinks=(0.0,),
         monotone=False,
         range=Range("alpha must not be 0", lambda alpha: alpha != 0),
+    ),
+    Operator(
+        "silu",
+        summary="Sigmoid linear unit, also called swish.",
+        definition="x/(1 + exp(-x))",
+        special_values="silu(-inf) = -0.0, silu(inf) = inf, silu(NaN) = NaN; zeros keep their sign. The left tail "
+        "reaches down to the smallest subnormal; torch has 0 in float32 from -88.8 on: at -89, instead of -1.98e-37.",
+        source="Elfwing, Uchibe and Doya (2017), arXiv:1702.03118; torch.nn.functional.silu",
+        reference=lambda m, x: m.maximum(x, -2000) * logistic(m, x),
+        derivative="sigmoid(x)*(1 + x*(1 - sigmoid(x)))",
+        grad_reference=lambda m, x: logistic(m, x) + limited(m, x) * logistic_slope(m, x),
+        grad_special_values="0.5 at 0, 0 at -inf, 1 at inf, NaN at NaN; crosses zero at -1.27846.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.26894142,  0.        ,  1.76159416])",
+            "array([0.07232949, 0.5       , 1.09078425])",
+        ),
+        monotone=False,
+        grad_zeros=((-1.2784645427610738, 0.2178),),
+    ),
+    Operator(
+        "logsigmoid",
+        summary="Logarithm of the logistic sigmoid.",
+        definition="-log(1 + exp(-x))",
+        special_values="logsigmoid(-inf) = -inf, logsigmoid(inf) = -0.0, logsigmoid(NaN) = NaN. Exact in both tails.",
+        source="torch.nn.functional.logsigmoid; scipy.special.log_expit",
+        reference=lambda m, x: -(m.maximum(-x, 0) + m.log1p(m.exp(-abs(x)))),
+        derivative="sigmoid(-x)",
+        grad_reference=lambda m, x: logistic(m, -x),
+        grad_special_values="0.5 at 0, 1 at -inf, 0 at inf, NaN at NaN.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-1.31326169, -0.69314718, -0.12692801])",
+            "array([0.73105858, 0.5       , 0.11920292])",
+        ),
+        ulp_float32=1.4,
+    ),
+    Operator(
+        "tanhshrink",
+        summary="Hyperbolic tangent shrinkage.",
+        definition="x - tanh(x)",
+        special_values="tanhshrink(-inf) = -inf, tanhshrink(inf) = inf, tanhshrink(NaN) = NaN; zeros keep their sign. "
+        "Nothing cancels near 0, where torch and the definition lose all digits in float32: 0 at 1e-4, not 3.33e-13.",
+        source="torch.nn.functional.tanhshrink",
+        reference=tanhshrink_stable,
+        derivative="tanh(x)**2",
+        grad_reference=lambda m, x: m.tanh(x) ** 2,
+        grad_special_values="0 at 0, 1 at -inf and inf, NaN at NaN.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.23840584,  0.        ,  1.03597242])",
+            "array([0.58002566, 0.        , 0.92934918])",
+        ),
+        ulp_float32=2.0,
+        odd=True,
+    ),
+    Operator(
+        "mish",
+        summary="Mish, a self-gated smooth rectifier.",
+        definition="x*tanh(log(1 + exp(x)))",
+        special_values="mish(-inf) = -0.0, mish(inf) = inf, mish(NaN) = NaN; zeros keep their sign.",
+        source="Misra (2019), arXiv:1908.08681; torch.nn.functional.mish",
+        reference=lambda m, x: m.maximum(x, -2000) * mish_gate(m, x),
+        derivative="t + x*(1 - t**2)*sigmoid(x), t = tanh(log(1 + exp(x)))",
+        grad_reference=lambda m, x: mish_gate(m, x) + limited(m, x) * mish_slope(m, x),
+        grad_special_values="0.6 at 0, 0 at -inf, 1 at inf, NaN at NaN; crosses zero at -1.19243.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.30340146,  0.        ,  1.94395896])",
+            "array([0.05921676, 0.6       , 1.06931793])",
+        ),
+        ulp_float32=2.0,
+        monotone=False,
+        grad_zeros=((-1.192431214515495, 0.259),),
     ),
 )
 
