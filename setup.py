@@ -75,7 +75,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks",)
+LOOPS = ("blocks", "lanes", "softmax", "moments", "sums", "gradients")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -205,7 +205,7 @@ def kernel_module(name, source, flags, **options):
         [str(source.relative_to(ROOT))],
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
-        depends=[str(KERNELS / "primitives.h"), str(STAGE / f"{name}.h")],
+        depends=[str(KERNELS / "primitives.h"), str(KERNELS / "wide.h"), str(STAGE / f"{name}.h")],
         **options,
     )
 
@@ -223,11 +223,11 @@ def kernel_modules(rows):
     return modules
 
 
-def front_door():
-    """Return the extension that makes ufuncs of the kernels. It runs on every processor: no flags for a newer one."""
+def front_door(name, *sources):
+    """Return an extension that calls the kernels. It runs on every processor: no flags for a newer one."""
     return Extension(
-        "fastact._kernels.ufuncs",
-        ["fastact/_kernels/ufuncs.pyx", "fastact/_kernels/pool.cpp"],
+        f"fastact._kernels.{name}",
+        [f"fastact/_kernels/{source}" for source in (f"{name}.pyx", *sources)],
         language="c++",
         include_dirs=[get_include(), str(KERNELS)],
         define_macros=[
@@ -254,22 +254,33 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {row.name} as {row.name},\n" for row in operators)
-    runtime = "".join(f"    {name} as {name},\n" for name in runtime_names())
-    public = ("activations", "grad", "runtime", "ufuncs")
+    families = "".join(imported(module) for module in ("normalization", "penalties", "runtime", "softmax"))
+    public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
-        f"from fastact.runtime import (\n{runtime})\n\n__version__: str\n{exports}",
+        f"{families}\n__version__: str\n{exports}",
         "activations.pyi": imports + exports + "\n".join(stub(row, ["x"]) for row in operators) + "\n",
-        "grad.pyi": imports + exports + "\n".join(stub(row, ["dy", "x"]) for row in operators) + "\n",
+        "grad.pyi": imports
+        + imported("_gradients")
+        + "\n"
+        + exports
+        + "\n".join(stub(row, ["dy", "x"]) for row in operators)
+        + "\n",
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
 
 
-def runtime_names():
-    """Return the public names of runtime.py, without importing it."""
-    body = ast.parse((ROOT / "fastact" / "runtime.py").read_text()).body
-    values = [node.value for node in body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"]
+def imported(module):
+    """Return the stub of a module's public names in another one."""
+    names = "".join(f"    {name} as {name},\n" for name in public_names(module))
+    return f"from fastact.{module} import (\n{names})\n"
+
+
+def public_names(module):
+    """Return the public names of a module, without importing it."""
+    body = ast.parse((ROOT / "fastact" / f"{module}.py").read_text()).body
+    values = [node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
     return ast.literal_eval(values[0])
 
 
@@ -294,6 +305,10 @@ setup(
             include_path=[str(STAGE.parents[1])],
             compiler_directives=KERNEL_DIRECTIVES,
         ),
-        *cythonize([front_door()], build_dir="build/cython", compiler_directives=FRONT_DOOR_DIRECTIVES),
+        *cythonize(
+            [front_door("ufuncs", "pool.cpp"), front_door("reductions")],
+            build_dir="build/cython",
+            compiler_directives=FRONT_DOOR_DIRECTIVES,
+        ),
     ],
 )

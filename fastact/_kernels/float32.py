@@ -50,6 +50,18 @@ SELU_SCALE_LOW = 8.441664e-08
 SELU_SCALE_ALPHA = 1.7580993175506592
 SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 
+# exp(x) of a softmax is kept as a multiple of 2**TERM_BITS times the largest power of two in its row: 2**TERM_BITS is
+# so large that the smallest quotient, a subnormal number, is rounded once. TERM_RANGE below the largest it is 0.
+TERM_BITS = 64.0
+TERM_UNIT = 5.421010862427522e-20
+TERM_RANGE = -132.0
+# From here on x - max(x) is exact within TERM_RANGE (Sterbenz); up to here exp_reduced(x) is as good as for small x.
+EXACT_DIFFERENCE = 4096.0
+# exp(x) is a normal number of binary64 from here on.
+EXP_NORMAL = -700.0
+# Do sums in binary64 need a low part?
+SUM_ROUNDS = 0.0
+
 
 def exp_polynomial(r):
     """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-28.2 of exp(r).
