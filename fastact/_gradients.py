@@ -321,7 +321,9 @@ def layer_norm(
     checked_number(eps, function, "eps", low=0.0)
     same_shape(dy, given, function, "x")
     stats = statistics(MOMENTS, given.array, axes)
-    run("moments", [given.array], 0, axes, stats, piece_numbers=MOMENTS_PIECE, parameters=(float(eps),))
+    parameters = (float(eps),)
+    options: dict[str, Any] = {"piece_numbers": MOMENTS_PIECE, "parameters": parameters, "is_exact": False}
+    run("moments", [given.array], 0, axes, stats, **options)
     return weighted(function, dy, given, weight, axes, (stats[0], stats[1], stats[3]))
 
 
@@ -461,7 +463,8 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
     Notes
     -----
     ``(sigmoid(logits) - target)/count``, computed as
-    ``((1 - target)*sigmoid(logits) - target*sigmoid(-logits))/count``: without cancellation where the target is 0 or 1. Never warns.
+    ``((1 - target)*sigmoid(logits) - target*sigmoid(-logits))/count``: without cancellation where the target is 0
+    or 1. Never warns.
 
     References
     ----------

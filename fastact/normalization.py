@@ -103,7 +103,7 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, int]
     """Return mean, sum of squares about it and number of elements, float64, flat."""
     stats = statistics(MOMENTS, x, axes)
     stats.fill(np.nan)
-    run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(0.0,))
+    run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(0.0,), is_exact=False)
     return stats[0], stats[2], math.prod(x.shape[axis] for axis in axes)
 
 
@@ -139,7 +139,7 @@ def per_channel(value: Any, x: Operand, channels: int, function: str, name: str,
 def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
     if value is None:
         return None
-    if not isinstance(value, np.ndarray) or (is_written and value.dtype.kind != "f"):
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in ("f" if is_written else "fiub"):
         given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
         raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
     if value.shape != (channels,):
@@ -446,7 +446,8 @@ def layer_norm(
 def normalize_together(arrays: list[Array], axes: tuple[int, ...], eps: float) -> None:
     """Run layer_norm's kernels on x, weight, bias and y."""
     stats = statistics(MOMENTS, arrays[0], axes)
-    run("moments", arrays, 1, axes, stats, piece_numbers=PIECE, parameters=(float(eps),), apply="layer_norm")
+    options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),), "is_exact": False}
+    run("moments", arrays, 1, axes, stats, apply="layer_norm", **options)
 
 
 def rms_norm(
@@ -502,7 +503,7 @@ def rms_norm(
     parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
     stats = statistics(1, given.array, axes)
     arrays = [given.array, factor, target.array]
-    run("squares", arrays, 1, axes, stats, piece_numbers=1, parameters=parameters, apply="rms_norm")
+    run("squares", arrays, 1, axes, stats, piece_numbers=1, parameters=parameters, apply="rms_norm", is_exact=False)
     return target.result()
 
 

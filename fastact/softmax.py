@@ -30,9 +30,9 @@ __all__ = [
     "softmin",
 ]
 
-# What the kernels know of a row: logsumexp in two parts, the largest element, the terms' factor in two
-# parts, the largest result. And of a piece of it: the largest element, the sum of the rest in two parts.
-EXP_SUMS = 6
+# What the kernels know of a row: logsumexp in two parts, the largest element, the sum of the rest in two parts.
+# And of a piece of it: the last two.
+EXP_SUMS = 5
 PIECE = 3
 
 

@@ -486,6 +486,18 @@ def test_types(name):
 
 
 @each_map
+def test_bfloat16(name):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = normal((8, 6, 10), np.float32).astype(bfloat16)
+    y = MAPS[name](x)
+    assert y.dtype == bfloat16
+    assert_same_bits(y.astype(np.float32), MAPS[name](x.astype(np.float32)).astype(bfloat16).astype(np.float32))
+    out = np.empty_like(x)
+    assert MAPS[name](x, out=out) is out
+    assert_same_bits(out.astype(np.float32), y.astype(np.float32))
+
+
+@each_map
 def test_wrong_output(name):
     x = normal((4, 6, 5), np.float32)
     function = MAPS[name]

@@ -45,5 +45,8 @@ cdef inline real* lanes(wide* memory) noexcept nogil:
 cdef inline real narrow(wide x) noexcept nogil:
     return <real>x
 
+cdef inline wide wide_of(wide x) noexcept nogil:
+    return x
+
 cdef inline wide wide_sum(wide a, wide b) noexcept nogil:
     return a + b

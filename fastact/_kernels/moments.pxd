@@ -1,8 +1,5 @@
 # C types for moments.py.
 
-cdef inline wide wide_of(wide x) noexcept nogil:
-    return x
-
 cdef inline output output_of(char** args, size k) noexcept nogil:
     return <output>args[k]
 
@@ -19,6 +16,8 @@ cdef void combine_moments(
     wide* pieces, size count, size width, size j, wide* stats, size kept, wide eps
 ) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+
+cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real normalized(real x, real mean, real mean_low, real scale, real bias) noexcept nogil
 cdef (real, real) mean_parts(wide* stats, size kept) noexcept nogil

@@ -5,9 +5,9 @@ elements, a shift c, sum(x - c) and sum((x - c)**2); pieces are combined as Chan
 positive terms. Accumulators are binary64.
 
 For float32, c is the first element. It is one of the data, so sum((x - c)**2) is at most n + 1 times the sum about
-the mean: of binary64's 53 bits at most 12 are lost, and 24 are needed, whatever mean/std is. For float64 the piece is read
-a second time, from the cache, with c its mean: the error of a two-pass algorithm, with one pass over memory. Welford's
-update would need a division an element, a shift by the first element of the whole array fails where the data drift.
+the mean: of binary64's 53 bits at most 12 are lost, and 24 are needed, whatever mean/std is. For float64 the piece is
+read a second time, from the cache, with c its mean: the error of a two-pass algorithm, with one pass over memory.
+Welford's update would need a division an element; a shift by the first element of all fails where the data drift.
 """
 
 
@@ -126,6 +126,15 @@ def moments_combine(args, lengths):
         combine_moments(
             numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j, numbers(args, STATS), lengths[KEPT], eps
         )
+
+
+def moments_whole_row(args, lengths):
+    """Statistics of whole rows that stay in the first-level cache."""
+    scratch, eps = numbers(args, SCRATCH), numbers(args, PARAMETERS)[0]
+    piece = scratch + 2 * LANES
+    for i in range(lengths[WIDTH]):
+        moments_of_row(operand(args, X) + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES)
+        combine_moments(piece, 1, 1, 0, numbers(args, STATS) + i, lengths[KEPT], eps)
 
 
 # ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.

@@ -131,7 +131,7 @@ class Output:
             return self.array if self.array.ndim else self.array[()]
         with np.errstate(all="ignore"):
             if self.out is not None:
-                np.copyto(self.out, self.array, casting="same_kind")
+                np.copyto(self.out, self.array, casting="unsafe")
                 return self.out
             return self.array.astype(self.dtype, copy=False)[()]
 

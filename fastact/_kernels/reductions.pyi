@@ -14,5 +14,6 @@ def run(
     activation: str | None = None,
     reduces: bool = True,
     apply: str | None = None,
+    is_exact: bool = True,
 ) -> None: ...
 def address(array: np.ndarray[Any, Any]) -> int: ...

@@ -86,6 +86,7 @@ cdef struct Job:
     double* stats
     double* pieces
     Py_ssize_t piece_numbers
+    Py_ssize_t longest_whole
     # The cut.
     bint is_columns
     bint is_flat
@@ -172,7 +173,7 @@ cdef void cut(Job* job) noexcept nogil:
         job.tile = 1
         job.tiles = 1
         job.piece = PIECE
-        if job.all_reduced > WHOLE:
+        if job.all_reduced > job.longest_whole:
             job.whole = NULL
     if job.whole != NULL:
         job.piece = job.all_reduced
@@ -521,7 +522,7 @@ cdef int arrange(Job* job, list arrays, tuple axes) except -1:
 
 def run(
     str name, str precision, list arrays, int outputs, tuple axes, np.ndarray stats, Py_ssize_t piece_numbers=0,
-    tuple parameters=(), str activation=None, bint reduces=True, str apply=None,
+    tuple parameters=(), str activation=None, bint reduces=True, str apply=None, bint is_exact=True,
 ):
     """Run the kernels of one operation.
 
@@ -550,6 +551,8 @@ def run(
         Whether there are statistics to compute.
     apply : str, optional
         The name of the kernels for the output.
+    is_exact : bool
+        Whether the kernels sum rows of any length as exactly as pieces.
     """
     cdef Job job
     cdef double values[8]
@@ -573,6 +576,7 @@ def run(
     job.parameters = values
     job.stats = <double*>np.PyArray_DATA(stats)
     job.piece_numbers = piece_numbers
+    job.longest_whole = WHOLE if is_exact else PIECE
     job.pieces = NULL
     job.activation = NULL
     if activation is not None:
@@ -581,8 +585,8 @@ def run(
     job.whole = NULL
     cut(&job)
     kind = "columns" if job.is_columns else "row"
-    whole = f"{apply}_whole_{kind}"
-    if reduces and apply is not None and whole in KERNELS[precision]:
+    whole = f"{apply or name}_whole_{kind}"
+    if reduces and whole in KERNELS[precision]:
         job.whole = find_block_kernel(precision, whole)
         cut(&job)
     job.reduce = find(precision, name, kind) if reduces else NULL

@@ -42,6 +42,7 @@ cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept
 
 @cython.locals(rest=wide, rest_low=wide)
 cdef void combine_column(wide* pieces, size count, size width, size j, wide* stats, size kept) noexcept nogil
+cdef (real, real, real) softmax_factors(wide* stats, size kept) noexcept nogil
 cdef void exp_sums_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef void softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -52,6 +53,7 @@ cdef void apply_softmax(
 cdef void softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_parts(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void exp_sums_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void log_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_columns(const real* x, output y, size width, output high, output low) noexcept nogil
 cdef void log_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -9,7 +9,7 @@ logsumexp = m + log1p(rest), rest = (the sum over the other elements of exp(x - 
 1, so that a small rest keeps its digits. Elements equal to the largest are counted, the others are summed.
 
 A piece is a block of a row or of columns; it is known by m, rest and rest's low part. `combine_exp_sums` makes of the
-pieces of a row, in order, its statistics: logsumexp in two parts, m, and the factor of the terms in two parts.
+pieces of a row, in order, its statistics: logsumexp in two parts, m, and rest in two parts.
 """
 
 
@@ -109,6 +109,8 @@ def exp_difference(a, b):
 def softmax_of_row(x, y, n, total, low, lane):
     m = largest_of_row(x, n, lane)
     shift, lowest, bias = exp_reference(m)
+    t_top, t_low = exp_term_low(m, shift, lowest, bias)
+    top_term, top_term_low = wide_of(t_top), wide_of(t_low)
     clear(total, low, LANES)
     for j in range(LANES):
         lane[j] = ZERO
@@ -130,8 +132,7 @@ def softmax_of_row(x, y, n, total, low, lane):
     fold_lanes(total, low)
     inverse, inverse_low = reciprocal_parts(total[0], low[0])
     factor, factor_low = rounded_parts(inverse, inverse_low)
-    t_top, t_low = exp_term_low(m, shift, lowest, bias)
-    top = largest_result(t_top, t_low, inverse, inverse_low)
+    top = largest_result(top_term, top_term_low, inverse, inverse_low)
     for i in range(n):
         y[i] = result(y[i], factor, factor_low, t_top, top)
 
@@ -270,16 +271,22 @@ def combine_column(pieces, count, width, j, stats, kept):
     stats[j], log_low = two_sum(m, log_sum)
     stats[kept + j] = log_low + log_sum_low
     stats[2 * kept + j] = m
-    # The factor of the terms: 1/(largest term*(1 + rest)), NaN where the largest element is infinite.
+    stats[3 * kept + j] = rest
+    stats[4 * kept + j] = rest_low
+
+
+def softmax_factors(stats, kept):
+    """Return the factor of the terms, in two parts, and the largest result; NaN where m is infinite."""
+    m = stats[2 * kept]
     t, t_low = largest_term(narrow(m))
-    one, one_low = two_sum(1.0, rest)
+    one, one_low = two_sum(1.0, stats[3 * kept])
+    one_low = one_low + stats[4 * kept]
     total = t * one
-    total_low = wide_fma(t, one, -total) + (t * (one_low + rest_low) + t_low * one)
+    total_low = wide_fma(t, one, -total) + (t * one_low + t_low * one)
     inverse, inverse_low = reciprocal_parts(total, total_low)
-    stats[3 * kept + j] = inverse * TERM_UNIT + (m - m)
-    stats[4 * kept + j] = inverse_low * TERM_UNIT
-    inverse, inverse_low = reciprocal_parts(one, one_low + rest_low)
-    stats[5 * kept + j] = inverse + (m - m)
+    factor, factor_low = rounded_parts(inverse * TERM_UNIT, inverse_low * TERM_UNIT)
+    top, _ = reciprocal_parts(one, one_low)
+    return factor + narrow(m - m), factor_low, narrow(top + (m - m))
 
 
 def exp_sums_combine(args, lengths):
@@ -293,8 +300,8 @@ def exp_sums_combine(args, lengths):
 def softmax_apply_row(args, lengths):
     x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
     shift, lowest, bias = exp_reference(narrow(stats[2 * kept]))
-    factor, factor_low = rounded_parts(stats[3 * kept], stats[4 * kept])
-    t_top, top = exp_term(narrow(stats[2 * kept]), shift, lowest, bias), narrow(stats[5 * kept])
+    factor, factor_low, top = softmax_factors(stats, kept)
+    t_top = exp_term(narrow(stats[2 * kept]), shift, lowest, bias)
     for i in range(lengths[ROWS]):
         y[i] = result(exp_term(x[i], shift, lowest, bias), factor, factor_low, t_top, top)
 
@@ -314,9 +321,8 @@ def softmax_apply_columns(args, lengths):
     for j in range(width):
         m = narrow(stats[2 * kept + j])
         shift[j], lowest[j], bias[j] = exp_reference(m)
-        factor[j], factor_low[j] = rounded_parts(stats[3 * kept + j], stats[4 * kept + j])
+        factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept)
         t_top[j] = exp_term(m, shift[j], lowest[j], bias[j])
-        top[j] = narrow(stats[5 * kept + j])
     for i in range(lengths[ROWS]):
         apply_softmax(
             x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, factor, factor_low, t_top, top
@@ -332,6 +338,17 @@ def log_softmax_apply_row(args, lengths):
     stats = numbers(args, STATS)
     high, low = rounded_parts(stats[0], stats[lengths[KEPT]])
     subtract_parts(operand(args, X), operand(args, X + 1), lengths[ROWS], high, low)
+
+
+def exp_sums_whole_row(args, lengths):
+    """Statistics of whole rows that stay in the first-level cache."""
+    x, scratch = operand(args, X), numbers(args, SCRATCH)
+    piece = scratch + 3 * LANES
+    for i in range(lengths[WIDTH]):
+        exp_sums_of_row(
+            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, lanes(scratch + 2 * LANES)
+        )
+        combine_column(piece, 1, 1, 0, numbers(args, STATS) + i, lengths[KEPT])
 
 
 def log_softmax_whole_row(args, lengths):
