@@ -74,8 +74,9 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
 
     Notes
     -----
-    Right to 4 ULP for any ratio of mean and standard deviation; the variance of a constant is 0. Of 100000 float32
-    numbers with mean 1e4 and standard deviation 1, `numpy.var` over axis 0 of two columns says 18442 and not 1.0.
+    Right to 4 ULP for any ratio of mean and standard deviation; the variance of a constant is 0. Of two float32 columns
+    of 100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says 195978, and torch's training `batch_norm`
+    leaves a standard deviation of 0.003.
     NaN if there is nothing to reduce, or no more elements than `correction`; NaN and inf as in NumPy. Never warns. The
     same for any number of threads.
 
