@@ -363,6 +363,17 @@ def test_penalties_are_as_exact_as_fsum(dtype):
                 assert fastact.elastic_net_penalty(array, 0.5, 0.25) == pytest.approx(0.5 * l1 + 0.25 * l2, rel=1e-15)
 
 
+@each_dtype
+def test_penalties_keep_what_a_large_number_hides(dtype):
+    w = np.ones(100_001, dtype)
+    w[7] = 2.0**53
+    assert fastact.l1_penalty(w, 1) == 2.0**53 + 100_000
+    w[7] = 2.0**27
+    assert fastact.l2_penalty(w, 1) == 2.0**54 + 100_000
+    for w in normal((300, 3), dtype):
+        assert fastact.l2_penalty(w, 1) == float(sum(Fraction(float(x)) ** 2 for x in w))
+
+
 def test_penalties_of_special_values():
     assert fastact.l1_penalty([1.0, -INF], 1.0) == INF
     assert fastact.l2_penalty([1e200, 1.0], 1.0) == INF

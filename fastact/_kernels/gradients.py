@@ -17,11 +17,11 @@ def products_of_row(dy, x, n, mean, mean_low, total, product):
         for j in range(LANES):
             g = wide_of(dy[i + j])
             total[j] = total[j] + g
-            product[j] = product[j] + g * wide_of((x[i + j] - mean) - mean_low)
+            product[j] = wide_multiply_add(g, (x[i + j] - mean) - mean_low, product[j])
     for j in range(n - whole):
         g = wide_of(dy[whole + j])
         total[j] = total[j] + g
-        product[j] = product[j] + g * wide_of((x[whole + j] - mean) - mean_low)
+        product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
     fold_sums(total)
     fold_sums(product)
 
@@ -34,11 +34,11 @@ def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
         for j in range(LANES):
             g = wide_of(dy[i + j]) * wide_of(weight[i + j])
             total[j] = total[j] + g
-            product[j] = product[j] + g * wide_of((x[i + j] - mean) - mean_low)
+            product[j] = wide_multiply_add(g, (x[i + j] - mean) - mean_low, product[j])
     for j in range(n - whole):
         g = wide_of(dy[whole + j]) * wide_of(weight[whole + j])
         total[j] = total[j] + g
-        product[j] = product[j] + g * wide_of((x[whole + j] - mean) - mean_low)
+        product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
     fold_sums(total)
     fold_sums(product)
 
@@ -72,14 +72,14 @@ def add_products(dy, x, width, mean, mean_low, total, product):
     for j in range(width):
         g = wide_of(dy[j])
         total[j] = total[j] + g
-        product[j] = product[j] + g * wide_of((x[j] - mean[j]) - mean_low[j])
+        product[j] = wide_multiply_add(g, (x[j] - mean[j]) - mean_low[j], product[j])
 
 
 def add_weighted_products(dy, x, weight, width, mean, mean_low, total, product):
     for j in range(width):
         g = wide_of(dy[j]) * wide_of(weight[j])
         total[j] = total[j] + g
-        product[j] = product[j] + g * wide_of((x[j] - mean[j]) - mean_low[j])
+        product[j] = wide_multiply_add(g, (x[j] - mean[j]) - mean_low[j], product[j])
 
 
 def products_columns(args, lengths):
@@ -229,7 +229,7 @@ def add_normalized(dy, x, mean, mean_low, scale, width, total, product):
     for j in range(width):
         g = wide_of(dy[j])
         total[j] = total[j] + g
-        product[j] = product[j] + g * wide_of(((x[j] - mean[j]) - mean_low[j]) * scale[j])
+        product[j] = wide_multiply_add(g, ((x[j] - mean[j]) - mean_low[j]) * scale[j], product[j])
 
 
 def normalized_products_columns(args, lengths):

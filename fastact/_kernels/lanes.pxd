@@ -21,6 +21,7 @@ ctypedef Py_ssize_t size
 cdef extern from "wide.h":
     ctypedef wide* wides "fastact_wide_output"
     wide wide_fma "fastact_wide_fma"(wide, wide, wide) noexcept nogil
+    wide wide_multiply_add "fastact_wide_multiply_add"(wide, wide, wide) noexcept nogil
     wide wide_magnitude "fastact_wide_magnitude"(wide) noexcept nogil
     wide wide_sqrt "fastact_wide_sqrt"(wide) noexcept nogil
     wide exponent_of "fastact_exponent_of"(wide) noexcept nogil

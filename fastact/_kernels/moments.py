@@ -38,11 +38,11 @@ def sums_of_row(x, n, c, total, square):
         for j in range(LANES):
             d = wide_sum(x[i + j], -wide_of(c))
             total[j] = total[j] + d
-            square[j] = square[j] + d * d
+            square[j] = wide_multiply_add(d, d, square[j])
     for j in range(n - whole):
         d = wide_sum(x[whole + j], -wide_of(c))
         total[j] = total[j] + d
-        square[j] = square[j] + d * d
+        square[j] = wide_multiply_add(d, d, square[j])
     fold_sums(total)
     fold_sums(square)
 
@@ -68,7 +68,7 @@ def add_moments(x, width, c, total, square):
     for j in range(width):
         d = wide_sum(x[j], -c[j])
         total[j] = total[j] + d
-        square[j] = square[j] + d * d
+        square[j] = wide_multiply_add(d, d, square[j])
 
 
 def moments_columns(args, lengths):

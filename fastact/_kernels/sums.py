@@ -9,17 +9,18 @@ def magnitude_of(x):
     return wide_magnitude(x)
 
 
+def add_row(f, x, width, total):
+    for j in range(width):
+        total[j] = total[j] + f(x[j])
+
+
 def sum_of_row(f, x, n, total):
     """Leave sum(f(x)) in the first lane."""
     for j in range(LANES):
         total[j] = 0.0
-    whole = n // LANES * LANES
     for block in range(n // LANES):
-        i = block * LANES
-        for j in range(LANES):
-            total[j] = total[j] + f(x[i + j])
-    for j in range(n - whole):
-        total[j] = total[j] + f(x[whole + j])
+        add_row(f, x + block * LANES, LANES, total)
+    add_row(f, x + n // LANES * LANES, n % LANES, total)
     fold_sums(total)
 
 
@@ -31,11 +32,6 @@ def squares_row(args, lengths):
 def magnitudes_row(args, lengths):
     sum_of_row(magnitude_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
     numbers(args, PIECES)[0] = numbers(args, SCRATCH)[0]
-
-
-def add_row(f, x, width, total):
-    for j in range(width):
-        total[j] = total[j] + f(x[j])
 
 
 def sum_of_columns(f, x, step, rows, width, total):
@@ -58,19 +54,22 @@ def larger(a, b):
     return a if a >= b else b if a < b else a + b
 
 
-def peaks_row(args, lengths):
-    """Find the largest magnitude; NaN if there is one."""
-    x, peak = operand(args, X), 0.0
-    for i in range(lengths[ROWS]):
-        a = magnitude_of(x[i])
-        peak = larger(peak, a)
-    numbers(args, PIECES)[0] = peak
-
-
 def add_peaks(x, width, peak):
     for j in range(width):
-        a = magnitude_of(x[j])
-        peak[j] = larger(peak[j], a)
+        peak[j] = larger(peak[j], magnitude_of(x[j]))
+
+
+def peaks_row(args, lengths):
+    """Find the largest magnitude; NaN if there is one."""
+    x, n, peak = operand(args, X), lengths[ROWS], numbers(args, SCRATCH)
+    for j in range(LANES):
+        peak[j] = 0.0
+    for block in range(n // LANES):
+        add_peaks(x + block * LANES, LANES, peak)
+    add_peaks(x + n // LANES * LANES, n % LANES, peak)
+    for j in range(1, LANES):
+        peak[0] = larger(peak[0], peak[j])
+    numbers(args, PIECES)[0] = peak[0]
 
 
 def peaks_columns(args, lengths):

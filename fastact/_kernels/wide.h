@@ -10,6 +10,13 @@ typedef double *__restrict fastact_wide_output;
 /* A few per row: a call of libm's where there is no such instruction does not matter. */
 static inline double fastact_wide_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
+/* a*b + c in loops, where only speed matters: rounded once if there is such an instruction. */
+#if defined(__FMA__) || defined(__aarch64__)
+static inline double fastact_wide_multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+static inline double fastact_wide_multiply_add(double a, double b, double c) { return a * b + c; }
+#endif
+
 static inline double fastact_wide_sqrt(double x) { return __builtin_sqrt(x); }
 static inline double fastact_wide_magnitude(double x) { return __builtin_fabs(x); }
 
