@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact import _gradients
+from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
 from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
@@ -19,7 +21,7 @@ ELEMENT_WISE = operators.gradients(__name__)
 globals().update(ELEMENT_WISE)
 
 __all__ = [row.name for row in OPERATORS]
-__all__ += ["dropout", "glu", "rrelu"]
+__all__ += ["dropout", "glu", "rrelu", *_gradients.__all__]
 
 
 def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None) -> tuple[Any, Any]:

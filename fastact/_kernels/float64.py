@@ -48,6 +48,13 @@ SILU_MIN = -752.0
 
 TANHSHRINK_BEND = 1.0625
 
+TERM_BITS = 500.0
+TERM_UNIT = 3.054936363499605e-151
+TERM_RANGE = -1055.0
+EXACT_DIFFERENCE = 4096.0
+EXP_NORMAL = -700.0
+SUM_ROUNDS = 1.0
+
 
 def exp_polynomial(r):
     """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-57.9 of exp(r).
