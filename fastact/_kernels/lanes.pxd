@@ -32,7 +32,7 @@ cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept 
 cdef void fold(wide* total, wide* low, size half) noexcept nogil
 cdef void fold_lanes(wide* total, wide* low) noexcept nogil
 cdef void fold_largest(real* m, size half) noexcept nogil
-cdef real largest_of_row(const real* x, size n, real* m) noexcept nogil
+cdef real largest_of_row(const real* x, size n, output m) noexcept nogil
 cdef void clear(wide* total, wide* low, size width) noexcept nogil
 cdef (wide, wide) log1p_parts(wide rest, wide rest_low) noexcept nogil
 cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil
