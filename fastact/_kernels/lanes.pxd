@@ -27,7 +27,7 @@ cdef extern from "wide.h":
     wide exponent_of "fastact_exponent_of"(wide) noexcept nogil
     wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
 
-cdef (wide, wide) two_sum(wide a, wide b) noexcept nogil
+cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
 cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
 cdef void fold(wide* total, wide* low, size half) noexcept nogil
 cdef void fold_lanes(wide* total, wide* low) noexcept nogil
@@ -40,7 +40,7 @@ cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil
 cdef inline wide* numbers(char** args, size k) noexcept nogil:
     return <wide*>args[k]
 
-cdef inline real* lanes(wide* memory) noexcept nogil:
+cdef inline real* reals(wide* memory) noexcept nogil:
     return <real*>memory
 
 cdef inline real narrow(wide x) noexcept nogil:

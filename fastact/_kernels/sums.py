@@ -150,7 +150,7 @@ def scale_columns(x, y, width, factor):
 
 
 def scale_apply_columns(args, lengths):
-    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], lanes(numbers(args, SCRATCH))
+    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
@@ -185,7 +185,7 @@ def weigh_columns(x, weight, y, width, factor):
 
 def rms_norm_apply_columns(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    width, factor = lengths[WIDTH], lanes(numbers(args, SCRATCH))
+    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
@@ -196,7 +196,7 @@ def rms_norm_apply_columns(args, lengths):
 
 
 def add_exactly(total, low, t, t_low):
-    s, lost = two_sum(total, t)
+    s, lost = wide_two_sum(total, t)
     return s, low + (lost + t_low)
 
 
