@@ -84,7 +84,7 @@ def add_weighted_products(dy, x, weight, width, mean, mean_low, total, product):
 
 def products_columns(args, lengths):
     dy, x, width, piece = operand(args, X), operand(args, X + 1), lengths[WIDTH], numbers(args, PIECES)
-    mean, mean_low = lanes_of(numbers(args, SCRATCH)), lanes_of(numbers(args, SCRATCH) + width)
+    mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
     for j in range(width):
         mean[j], mean_low[j] = mean_parts(numbers(args, STATS) + j, lengths[KEPT])
     clear(piece, piece + width, width)
@@ -95,7 +95,7 @@ def products_columns(args, lengths):
 def weighted_products_columns(args, lengths):
     dy, x, weight = operand(args, X), operand(args, X + 1), operand(args, X + 2)
     width, piece = lengths[WIDTH], numbers(args, PIECES)
-    mean, mean_low = lanes_of(numbers(args, SCRATCH)), lanes_of(numbers(args, SCRATCH) + width)
+    mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
     for j in range(width):
         mean[j], mean_low[j] = mean_parts(numbers(args, STATS) + j, lengths[KEPT])
     clear(piece, piece + width, width)
@@ -179,8 +179,8 @@ def grad_normalize_columns(dy, x, dx, width, mean, mean_low, c1, c2, scale):
 def grad_normalize_apply_columns(args, lengths):
     dy, x, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low, c1 = lanes_of(scratch), lanes_of(scratch + width), lanes_of(scratch + 2 * width)
-    c2, scale = lanes_of(scratch + 3 * width), lanes_of(scratch + 4 * width)
+    mean, mean_low, c1 = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    c2, scale = reals(scratch + 3 * width), reals(scratch + 4 * width)
     row_facts(args, lengths, mean, mean_low, c1, c2, scale)
     for i in range(lengths[ROWS]):
         grad_normalize_columns(
@@ -204,8 +204,8 @@ def grad_weighted_columns(dy, x, weight, dx, width, mean, mean_low, c1, c2, scal
 def grad_weighted_apply_columns(args, lengths):
     dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low, c1 = lanes_of(scratch), lanes_of(scratch + width), lanes_of(scratch + 2 * width)
-    c2, scale = lanes_of(scratch + 3 * width), lanes_of(scratch + 4 * width)
+    mean, mean_low, c1 = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    c2, scale = reals(scratch + 3 * width), reals(scratch + 4 * width)
     row_facts(args, lengths, mean, mean_low, c1, c2, scale)
     for i in range(lengths[ROWS]):
         grad_weighted_columns(
@@ -284,7 +284,7 @@ def grad_softmax_columns(dy, y, dx, width, product):
 
 def grad_softmax_apply_columns(args, lengths):
     dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    width, product = lengths[WIDTH], lanes_of(numbers(args, SCRATCH))
+    width, product = lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         product[j] = narrow(numbers(args, STATS)[3 * lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
@@ -312,7 +312,7 @@ def grad_log_softmax_columns(dy, y, dx, width, total):
 
 def grad_log_softmax_apply_columns(args, lengths):
     dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    width, total = lengths[WIDTH], lanes_of(numbers(args, SCRATCH))
+    width, total = lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         total[j] = narrow(numbers(args, STATS)[2 * lengths[KEPT] + j])
     for i in range(lengths[ROWS]):

@@ -27,12 +27,12 @@ cdef extern from "wide.h":
     wide exponent_of "fastact_exponent_of"(wide) noexcept nogil
     wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
 
-cdef (wide, wide) exact_sum(wide a, wide b) noexcept nogil
+cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
 cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
 cdef void fold(wide* total, wide* low, size half) noexcept nogil
 cdef void fold_lanes(wide* total, wide* low) noexcept nogil
 cdef void fold_largest(real* m, size half) noexcept nogil
-cdef real largest_of_row(const real* x, size n, real* m) noexcept nogil
+cdef real largest_of_row(const real* x, size n, output m) noexcept nogil
 cdef void clear(wide* total, wide* low, size width) noexcept nogil
 cdef (wide, wide) log1p_parts(wide rest, wide rest_low) noexcept nogil
 cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil
@@ -40,7 +40,7 @@ cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil
 cdef inline wide* numbers(char** args, size k) noexcept nogil:
     return <wide*>args[k]
 
-cdef inline real* lanes_of(wide* memory) noexcept nogil:
+cdef inline real* reals(wide* memory) noexcept nogil:
     return <real*>memory
 
 cdef inline real narrow(wide x) noexcept nogil:

@@ -9,7 +9,7 @@ off is added up beside the sum (Knuth's two-sum), so that n additions cost about
 """
 
 
-def exact_sum(a, b):
+def wide_two_sum(a, b):
     """Return (s, lost): s + lost = a + b exactly, s rounded."""
     s = a + b
     part = s - a
@@ -18,13 +18,13 @@ def exact_sum(a, b):
 
 def accumulate(total, low, t, t_low):
     """Return (total, low) after the addition of t + t_low; `low` is what the additions rounded off."""
-    s, lost = exact_sum(total, t)
+    s, lost = wide_two_sum(total, t)
     return s, (low + (lost + t_low) if SUM_ROUNDS > ZERO else low)
 
 
 def accumulate_always(total, low, t):
     """Return (total, low) after the addition of t, in two parts whatever the precision of the arrays."""
-    s, lost = exact_sum(total, t)
+    s, lost = wide_two_sum(total, t)
     return s, low + lost
 
 
@@ -79,7 +79,7 @@ def log1p_parts(rest, rest_low):
     log(1 + rest) = k*log(2) + log(f), and log(f) = 2*artanh(s) = 2*s + s**3*(2/3 + 2/5*s**2 + ...) with
     s = (f - 1)/(f + 1), f in [sqrt(1/2), sqrt(2)]. Only 2*s is needed in two parts. For k = 0, f - 1 is rest itself.
     """
-    one_plus, one_plus_low = exact_sum(1.0, rest)
+    one_plus, one_plus_low = wide_two_sum(1.0, rest)
     one_plus_low = one_plus_low + rest_low
     k = exponent_of(one_plus * 0.7071067811865476) + 1.0 if rest > 0.41421356237309503 else 0.0
     unit = power_of_minus(k)
@@ -87,7 +87,7 @@ def log1p_parts(rest, rest_low):
     f_low = one_plus_low * unit
     top = rest if k == 0.0 else f - 1.0
     top_low = rest_low if k == 0.0 else f_low
-    bottom, bottom_low = exact_sum(1.0, f)
+    bottom, bottom_low = wide_two_sum(1.0, f)
     bottom_low = bottom_low + f_low
     s = top / bottom
     s_low = (wide_fma(-s, bottom, top) + (top_low - s * bottom_low)) / bottom
@@ -102,7 +102,7 @@ def log1p_parts(rest, rest_low):
     q = q * z + 2.0 / 5.0
     q = q * z + 2.0 / 3.0
     # log(2) as the sum of two, the first with 21 zero bits: its product with k is exact.
-    high, low = exact_sum(k * 0.6931471803691238, 2.0 * s)
+    high, low = wide_two_sum(k * 0.6931471803691238, 2.0 * s)
     low = low + (2.0 * s_low + s * z * q + k * 1.9082149292705877e-10)
     total = high + low
     return total, low - (total - high)

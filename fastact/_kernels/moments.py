@@ -98,12 +98,12 @@ def combine_moments(pieces, count, width, j, stats, kept, eps):
     for b in range(count):
         piece = pieces + 4 * b * width + j
         n = n + piece[0]
-        d, d_low = exact_sum(piece[width], -first)
+        d, d_low = wide_two_sum(piece[width], -first)
         total, low = accumulate_always(total, low, piece[0] * d)
         total, low = accumulate_always(total, low, piece[0] * d_low + piece[2 * width])
     # An infinite sum has no low part.
     total = total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
-    mean, mean_low = exact_sum(first, total / n)
+    mean, mean_low = wide_two_sum(first, total / n)
     square = 0.0
     square_low = 0.0
     for b in range(count):
@@ -168,8 +168,8 @@ def normalize_columns(x, y, width, mean, mean_low, scale, bias):
 def normalize_apply_columns(args, lengths):
     x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low = lanes_of(scratch), lanes_of(scratch + width)
-    scale, bias = lanes_of(scratch + 2 * width), lanes_of(scratch + 3 * width)
+    mean, mean_low = reals(scratch), reals(scratch + width)
+    scale, bias = reals(scratch + 2 * width), reals(scratch + 3 * width)
     for j in range(width):
         mean[j], mean_low[j] = mean_parts(stats + j, kept)
         scale[j], bias[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j]), narrow(stats[5 * kept + j])
@@ -194,7 +194,7 @@ def affine_columns(x, y, width, scale, shift):
 
 def affine_apply_columns(args, lengths):
     x, y, stats, width = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[WIDTH]
-    scale, shift = lanes_of(numbers(args, SCRATCH)), lanes_of(numbers(args, SCRATCH) + width)
+    scale, shift = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
     for j in range(width):
         scale[j], shift[j] = narrow(stats[j]), narrow(stats[lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
@@ -249,7 +249,7 @@ def layer_norm_columns(x, weight, bias, y, width, mean, mean_low, scale):
 def layer_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low, scale = lanes_of(scratch), lanes_of(scratch + width), lanes_of(scratch + 2 * width)
+    mean, mean_low, scale = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     for j in range(width):
         mean[j], mean_low[j] = mean_parts(stats + j, kept)
         scale[j] = narrow(stats[3 * kept + j])

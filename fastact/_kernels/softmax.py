@@ -65,7 +65,7 @@ def rest_of_sum(m, count, total, low):
     total = total * TERM_UNIT
     quotient = total / t
     quotient_low = (wide_fma(-quotient, t, total) + (low * TERM_UNIT - quotient * t_low)) / t
-    rest, rest_low = exact_sum(count - 1.0, quotient)
+    rest, rest_low = wide_two_sum(count - 1.0, quotient)
     return rest, rest_low + quotient_low
 
 
@@ -96,7 +96,7 @@ def rounded_parts(high, low):
 
 def exp_difference(a, b):
     """Return exp(a - b) for a <= b."""
-    d, d_low = exact_sum(a, -b)
+    d, d_low = wide_two_sum(a, -b)
     d, d_low = rounded_parts(d if d > EXP_NORMAL else EXP_NORMAL, d_low if d > EXP_NORMAL else 0.0)
     shifted, w, w_low = exp_parts_low(d, d_low)
     power = wide_sum(1.0, w) * power_of_minus(wide_sum(EXPONENT_SHIFT, -shifted))
@@ -146,7 +146,7 @@ def softmax_whole_row(args, lengths):
             lengths[ROWS],
             scratch,
             scratch + LANES,
-            lanes_of(scratch + 2 * LANES),
+            reals(scratch + 2 * LANES),
         )
 
 
@@ -175,7 +175,7 @@ def exp_sums_of_row(x, n, piece, total, low, lane):
 def exp_sums_row(args, lengths):
     scratch = numbers(args, SCRATCH)
     exp_sums_of_row(
-        operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES, lanes_of(scratch + 2 * LANES)
+        operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES, reals(scratch + 2 * LANES)
     )
 
 
@@ -202,8 +202,8 @@ def exp_sums_columns(args, lengths):
     x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
     piece, scratch = numbers(args, PIECES), numbers(args, SCRATCH)
     total, low, count = scratch, scratch + width, scratch + 2 * width
-    m, shift = lanes_of(scratch + 3 * width), lanes_of(scratch + 4 * width)
-    lowest, bias = lanes_of(scratch + 5 * width), lanes_of(scratch + 6 * width)
+    m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
+    lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
     clear(total, low, width)
     clear(count, count, width)
@@ -232,11 +232,11 @@ def softmax_whole_columns(args, lengths):
     x, y, rows, width = operand(args, X), operand(args, X + 1), lengths[ROWS], lengths[WIDTH]
     scratch = numbers(args, SCRATCH)
     total, low = scratch, scratch + width
-    m, shift = lanes_of(scratch + 3 * width), lanes_of(scratch + 4 * width)
-    lowest, bias = lanes_of(scratch + 5 * width), lanes_of(scratch + 6 * width)
+    m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
+    lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
     references_of_columns(x, lengths[STEP], rows, width, m, shift, lowest, bias)
     clear(total, low, width)
-    small, top = lanes_of(scratch + 2 * width), lanes_of(scratch + 7 * width)
+    small, top = reals(scratch + 2 * width), reals(scratch + 7 * width)
     for j in range(width):
         small[j] = ZERO
     for i in range(rows):
@@ -268,7 +268,7 @@ def combine_column(pieces, count, width, j, stats, kept):
             rest, rest_low = accumulate_always(rest, rest_low, factor)
             rest, rest_low = accumulate_always(rest, rest_low, factor * other)
     log_sum, log_sum_low = log1p_parts(rest, rest_low)
-    stats[j], log_low = exact_sum(m, log_sum)
+    stats[j], log_low = wide_two_sum(m, log_sum)
     stats[kept + j] = log_low + log_sum_low
     stats[2 * kept + j] = m
     stats[3 * kept + j] = rest
@@ -279,7 +279,7 @@ def softmax_factors(stats, kept):
     """Return the factor of the terms, in two parts, and the largest result; NaN where m is infinite."""
     m = stats[2 * kept]
     t, t_low = largest_term(narrow(m))
-    one, one_low = exact_sum(1.0, stats[3 * kept])
+    one, one_low = wide_two_sum(1.0, stats[3 * kept])
     one_low = one_low + stats[4 * kept]
     total = t * one
     total_low = wide_fma(t, one, -total) + (t * one_low + t_low * one)
@@ -315,9 +315,9 @@ def apply_softmax(x, y, width, shift, lowest, bias, factor, factor_low, t_top, t
 def softmax_apply_columns(args, lengths):
     x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    shift, lowest, bias = lanes_of(scratch), lanes_of(scratch + width), lanes_of(scratch + 2 * width)
-    factor, factor_low = lanes_of(scratch + 3 * width), lanes_of(scratch + 4 * width)
-    t_top, top = lanes_of(scratch + 5 * width), lanes_of(scratch + 6 * width)
+    shift, lowest, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    factor, factor_low = reals(scratch + 3 * width), reals(scratch + 4 * width)
+    t_top, top = reals(scratch + 5 * width), reals(scratch + 6 * width)
     for j in range(width):
         m = narrow(stats[2 * kept + j])
         shift[j], lowest[j], bias[j] = exp_reference(m)
@@ -346,7 +346,7 @@ def exp_sums_whole_row(args, lengths):
     piece = scratch + 3 * LANES
     for i in range(lengths[WIDTH]):
         exp_sums_of_row(
-            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, lanes_of(scratch + 2 * LANES)
+            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, reals(scratch + 2 * LANES)
         )
         combine_column(piece, 1, 1, 0, numbers(args, STATS) + i, lengths[KEPT])
 
@@ -358,7 +358,7 @@ def log_softmax_whole_row(args, lengths):
     stats = piece + 3
     for i in range(lengths[WIDTH]):
         exp_sums_of_row(
-            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, lanes_of(scratch + 2 * LANES)
+            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, reals(scratch + 2 * LANES)
         )
         combine_column(piece, 1, 1, 0, stats, 1)
         high, low = rounded_parts(stats[0], stats[1])
@@ -373,7 +373,7 @@ def subtract_columns(x, y, width, high, low):
 def log_softmax_apply_columns(args, lengths):
     x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    high, low = lanes_of(scratch), lanes_of(scratch + width)
+    high, low = reals(scratch), reals(scratch + width)
     for j in range(width):
         high[j], low[j] = rounded_parts(stats[j], stats[kept + j])
     for i in range(lengths[ROWS]):

@@ -9,7 +9,7 @@ def magnitude_of(x):
     return wide_magnitude(x)
 
 
-def add_row_of_lanes(f, x, width, total):
+def add_row(f, x, width, total):
     for j in range(width):
         total[j] = total[j] + f(x[j])
 
@@ -19,8 +19,8 @@ def sum_of_row(f, x, n, total):
     for j in range(LANES):
         total[j] = 0.0
     for block in range(n // LANES):
-        add_row_of_lanes(f, x + block * LANES, LANES, total)
-    add_row_of_lanes(f, x + n // LANES * LANES, n % LANES, total)
+        add_row(f, x + block * LANES, LANES, total)
+    add_row(f, x + n // LANES * LANES, n % LANES, total)
     fold_sums(total)
 
 
@@ -38,7 +38,7 @@ def sum_of_columns(f, x, step, rows, width, total):
     for j in range(width):
         total[j] = 0.0
     for i in range(rows):
-        add_row_of_lanes(f, x + i * step, width, total)
+        add_row(f, x + i * step, width, total)
 
 
 def squares_columns(args, lengths):
@@ -150,7 +150,7 @@ def scale_columns(x, y, width, factor):
 
 
 def scale_apply_columns(args, lengths):
-    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], lanes_of(numbers(args, SCRATCH))
+    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
@@ -185,7 +185,7 @@ def weigh_columns(x, weight, y, width, factor):
 
 def rms_norm_apply_columns(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    width, factor = lengths[WIDTH], lanes_of(numbers(args, SCRATCH))
+    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
@@ -196,7 +196,7 @@ def rms_norm_apply_columns(args, lengths):
 
 
 def add_exactly(total, low, t, t_low):
-    s, lost = exact_sum(total, t)
+    s, lost = wide_two_sum(total, t)
     return s, low + (lost + t_low)
 
 
