@@ -8,7 +8,7 @@ cdef wide magnitude_of(wide x) noexcept nogil
 cdef void sum_of_row(wide_formula f, const real* x, size n, wides total) noexcept nogil
 cdef void squares_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void add_row_of_lanes(wide_formula f, const real* x, size width, wides total) noexcept nogil
+cdef void add_row(wide_formula f, const real* x, size width, wides total) noexcept nogil
 cdef void sum_of_columns(
     wide_formula f, const real* x, size step, size rows, size width, wides total
 ) noexcept nogil
