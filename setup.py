@@ -314,7 +314,11 @@ def exported(module):
 
 
 class BuildWithStubs(build_ext):
-    """Builds the extensions, and writes the type stubs beside them."""
+    """Builds the extensions, one on each processor, and writes the type stubs beside them."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self):
         super().run()

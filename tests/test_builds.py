@@ -17,7 +17,7 @@ from cases import CASES, FLOATS, HALVES, canonical
 from fastact._kernels.ufuncs import CHOSEN
 
 def digest(case, dtype):
-    x = sampling.common(dtype, 2**20, 2**20)
+    x = sampling.common(dtype, 2**18, 2**18)
     seen = hashlib.sha256()
     for parameters in case.row.tested_parameters:
         for dy in (1.0, -3e-5)[: case.arrays]:
@@ -41,7 +41,7 @@ from cases import ENTRIES
 from fastact._kernels.ufuncs import CHOSEN
 
 def broken(row, parameters):
-    narrow = sampling.sample(np.float32, parameters, row.kinks_for(parameters), 2**17, 2**17)
+    narrow = sampling.sample(np.float32, parameters, row.kinks_for(parameters), 2**15, 2**15)
     wide = sampling.sample(np.float64, parameters, row.kinks_for(parameters), 300, 300)[::7]
     wide = wide[np.isfinite(wide)]
     errors = {

@@ -492,7 +492,7 @@ def test_types(name):
     assert function(x > 0).dtype == np.float32
     assert_same_bits(function(x.astype(">f4")), wide)
     for bad in (np.longdouble, np.complex64, object, "S3", "M8[s]"):
-        with pytest.raises(TypeError, match=r"must be an array .* of bool, integers, float16, bfloat16, float32 or float64"):
+        with pytest.raises(TypeError, match=r"must be an array .* of bool, integers, float16, .* or float64"):
             function(np.zeros((2, 6, 3), bad))
 
 
