@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastact import ufuncs
 from fastact._kernels.reducing import (
     Array,
     Axis,
@@ -19,6 +18,7 @@ from fastact._kernels.reducing import (
     run,
     statistics,
 )
+from fastact._kernels.ufuncs import UFUNCS
 from fastact.normalization import (
     MOMENTS,
     along_axes,
@@ -479,7 +479,7 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
     """
     given, other = checked_together(logits, target, "grad.binary_cross_entropy_with_logits")
     with np.errstate(all="ignore"):
-        dx = (1 - other) * ufuncs.sigmoid(given.array) - other * ufuncs.sigmoid(-given.array)
+        dx = (1 - other) * UFUNCS["sigmoid"](given.array) - other * UFUNCS["sigmoid"](-given.array)
         dx /= max(given.array.size, 1)
     return converted(np.asarray(dx), given.dtype)
 

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastact import ufuncs
 from fastact._kernels.reducing import (
     Axis,
     Operand,
@@ -20,6 +19,7 @@ from fastact._kernels.reducing import (
     single_axis,
     statistics,
 )
+from fastact._kernels.ufuncs import UFUNCS
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -391,5 +391,5 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike, *, re
     x = given.array
     size = np.abs(x)
     with np.errstate(all="ignore"):
-        loss = np.asarray(ufuncs.softplus(-size, x.dtype.type(1)) + size * np.where(x >= 0, 1 - other, other))
+        loss = np.asarray(UFUNCS["softplus"](-size, x.dtype.type(1)) + size * np.where(x >= 0, 1 - other, other))
     return reduced(loss, reduction, x.size, given)

@@ -15,7 +15,7 @@ from fastact.runtime import affinity
 
 # So many at a time stay in the cache, and their temporaries below the size at which malloc asks for pages.
 BLOCK = 2**13
-UPSTREAM = {"float32": (1.0, -3.0, 1e30, 1e-30), "float64": (1.0, -3.0, 1e300, 1e-300)}
+UPSTREAM = {"float32": (1.0, -3.0, 1e30, 1e-30, 3e38), "float64": (1.0, -3.0, 1e300, 1e-300, 1.7e308)}
 
 
 class Worst(NamedTuple):

@@ -35,11 +35,11 @@ SATURATION = 20.0
 # exp(x) rounds to 0 from here down.
 EXP_MIN = -104.0
 # Below SCALED_MIN a result may be subnormal: exp(x) carries a factor 1/TINY, or 1/TINY**2, until the last operation,
-# so that the result is rounded once. At SCALED_EXP_MIN it is 0 even where the largest number multiplies it.
+# so that the result is rounded once. At SCALED_EXP_MIN it is 0 even where the largest number, and 1000, multiply it.
 SCALED_MIN = -86.0
 TINY_BITS = 96.0
 TINY = 1.262177448353619e-29
-SCALED_EXP_MIN = -193.0
+SCALED_EXP_MIN = -220.0
 # What sigmoid measures 1 + exp(-x) in, so that it is finite.
 UNIT_BITS = 32.0
 UNIT = 2.3283064365386963e-10
@@ -61,8 +61,9 @@ SELU_SCALE = 1.0507009029388428
 SELU_SCALE_LOW = 8.441664e-08
 SELU_SCALE_ALPHA = 1.7580993175506592
 SELU_SCALE_ALPHA_LOW = 2.3296717e-08
-# As SCALED_MIN where x/exp(x) must not overflow. At SILU_MIN, x*exp(x) rounds to 0.
+# As SCALED_MIN and SCALED_EXP_MIN where x/exp(x) must not overflow. At SILU_MIN, x*exp(x) rounds to 0.
 GATE_SCALED_MIN = -80.0
+GATE_EXP_MIN = -200.0
 SILU_MIN = -109.0
 
 # x - tanh(x) is a polynomial up to TANHSHRINK_BEND. At 1 the terms of x - 1 + 2*t/(1 + t) do not cancel yet, but the

@@ -107,9 +107,12 @@ def sigmoid_slope(x):
 def slope_product(dy, high, low, scale, unscale):
     """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
 
-    What is subtracted is +0 where the product is a zero, which keeps its sign.
+    A large dy is quartered for as long as the product stands without its scale: it would overflow. What is subtracted is +0 where the product is a
+    zero, which keeps its sign.
     """
     dy = dy * unscale
+    scale = scale * FOUR if absolute(dy) > ONE else scale
+    dy = dy * QUARTER if absolute(dy) > ONE else dy
     product = dy * high
     exact = product - fma(-dy, low, fma(-dy, high, product))
     return (exact if absolute(product) <= LARGEST else product) * scale * unscale
@@ -587,7 +590,7 @@ def parts_product(dy, high, low, unscale):
 
 
 def grad_silu(dy, x):
-    a = clamp(x, SCALED_EXP_MIN, -GATE_SCALED_MIN)
+    a = clamp(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
     high, low, unscale = gate_slope(a, ZERO, a, ZERO)
     return parts_product(dy, high, low, unscale)
 
@@ -631,7 +634,7 @@ def grad_tanhshrink(dy, x):
     y = high - low
     y_low = (high - y) - low
     product = dy * y
-    exact = fma(product, y, fma(fma(dy, y, -product), y, TWO * product * y_low))
+    exact = fma(product, y, fma(fma(dy, y, -product), y, product * (TWO * y_low)))
     exact = exact if absolute(product) <= LARGEST else product * y
     exact = exact if absolute(product) >= SMALL_PRODUCT else product * y
     return exact if a <= ZERO else a
