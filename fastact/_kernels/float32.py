@@ -70,12 +70,14 @@ SILU_MIN = -109.0
 TANHSHRINK_BEND = 1.0625
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
-# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0.
+# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
+# exp's argument is still one that `gate` takes.
 GELU_TANH_SLOPE = 1.5957679748535156
 GELU_TANH_SLOPE_LOW = 1.1467522e-06
 GELU_TANH_CUBIC = 0.071354814
 GELU_TANH_CUBIC_LOW = 2.3988325e-09
 GELU_TANH_MIN = -10.78
+GELU_TANH_MAX = 8.0
 GRAD_GELU_TANH_CUBIC = 0.21406445
 GRAD_GELU_TANH_CUBIC_LOW = -2.5408342e-10
 GRAD_GELU_TANH_MIN = -13.6

@@ -49,12 +49,14 @@ SILU_MIN = -752.0
 TANHSHRINK_BEND = 1.0625
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
-# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0.
+# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
+# exp's argument is still one that `gate` takes.
 GELU_TANH_SLOPE = 1.5957691216057412
 GELU_TANH_SLOPE_LOW = -1.053578951956758e-14
 GELU_TANH_CUBIC = 0.07135481627260025
 GELU_TANH_CUBIC_LOW = -6.175149918155315e-19
 GELU_TANH_MIN = -21.55
+GELU_TANH_MAX = 8.0
 GRAD_GELU_TANH_CUBIC = 0.21406444881780073
 GRAD_GELU_TANH_CUBIC_LOW = 1.2025242832367862e-17
 GRAD_GELU_TANH_MIN = -27.15

@@ -705,7 +705,7 @@ def gelu_tanh(x):
         limited, square, square_low, GELU_TANH_SLOPE, GELU_TANH_SLOPE_LOW, GELU_TANH_CUBIC, GELU_TANH_CUBIC_LOW
     )
     y = gate(limited, u, u_low)
-    return y if u <= SATURATION else x
+    return y if x <= GELU_TANH_MAX else x
 
 
 def grad_gelu_tanh(dy, x):
