@@ -77,7 +77,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "slope_sums")
+LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions",)
 # Public functions of activations.py and grad.py that have no row in the registry.
@@ -218,7 +218,7 @@ def kernel_module(name, source, flags, **options):
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
         depends=[
-            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h")),
+            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h", "wide.h")),
             str(STAGE / f"{name}.h"),
         ],
         **options,
@@ -244,6 +244,7 @@ def front_doors():
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
+        "reductions": ["reductions.pyx"],
         "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
@@ -292,13 +293,14 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
-    public = ("activations", "grad", "runtime", "ufuncs")
+    families = "".join(exported(module) for module in ("dropout", "normalization", "penalties", "runtime", "softmax"))
+    public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
-        f"{exported('dropout')}{exported('runtime')}\n__version__: str\n{exports}",
+        f"{families}\n__version__: str\n{exports}",
         "activations.pyi": imports + exports + operator_stubs("activations", operators, ["x"]),
-        "grad.pyi": imports + exports + operator_stubs("grad", operators, ["dy", "x"]),
+        "grad.pyi": imports + exported("_gradients") + "\n" + exports + operator_stubs("grad", operators, ["dy", "x"]),
         "ufuncs.pyi": "import numpy as np\n\n" + exports + "".join(f"{row.name}: np.ufunc\n" for row in kernels),
     }
 

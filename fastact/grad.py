@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact import _gradients
+from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
 from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
@@ -20,7 +22,7 @@ ELEMENT_WISE = operators.gradients(__name__)
 globals().update({name: ELEMENT_WISE[name] for name in PUBLIC})
 
 __all__ = list(PUBLIC)
-__all__ += ["dropout", "glu", "rrelu"]
+__all__ += ["dropout", "glu", "rrelu", *_gradients.__all__]
 
 
 def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = None) -> tuple[Any, Any]:

@@ -109,3 +109,74 @@ def test_choice():
         choose(("baseline", "avx2"), "avx512")
     with pytest.raises(ValueError, match="FASTACT_CPU must be one of baseline, avx2, avx512, got 'AVX2'"):
         choose(("baseline", "avx2"), "AVX2")
+
+
+# ---- Reductions.
+
+REDUCTIONS = """
+import hashlib, json
+import numpy as np
+import fastact
+from cases import FLOATS, canonical
+from fastact import grad
+from fastact._kernels.ufuncs import CHOSEN
+
+def results(x, axis):
+    soft, log_soft = fastact.softmax(x, axis), fastact.log_softmax(x, axis)
+    yield from (soft, log_soft, fastact.logsumexp(x, axis), *fastact.moments(x, axis), fastact.normalize(x, 1, axis))
+    yield from (fastact.layer_norm(x, axis=axis), fastact.rms_norm(x, axis=axis))
+    yield from (grad.softmax(x, soft, axis), grad.log_softmax(x, log_soft, axis))
+    yield from grad.layer_norm(x, x, None, axis=axis)
+    yield from (fastact.l1_penalty(x, 1), fastact.l2_penalty(x, 1))
+    if x.ndim > 1:
+        y, mean, var = fastact.batch_norm(x, training=True, activation="tanh", return_stats=True)
+        yield from (y, mean, var, *grad.batch_norm(y, x, None, mean, var))
+
+def digest(shape, dtype, axis):
+    x = (np.random.default_rng(0).standard_normal(shape) * 4 + 1).astype(dtype)
+    seen = hashlib.sha256()
+    for result in results(x, axis):
+        seen.update(canonical(np.asarray(result)))
+    return seen.hexdigest()
+
+shapes = (7,), (5, 10), (300, 64), (40, 1000), (2, 140_000), (90_000, 20), (3, 6, 50, 50), (60, 3), (33, 333)
+cases = [(shape, dtype, axis) for shape in shapes for dtype in FLOATS for axis in (0, -1, None)]
+print(json.dumps([CHOSEN, {str(case): digest(*case) for case in cases}]))
+"""
+
+BORDERS = """
+import json
+import numpy as np
+import guard
+import fastact
+from cases import FLOATS, assert_same_bits
+from fastact._kernels.ufuncs import CHOSEN
+
+pages = [guard.GuardedPage() for _ in range(2)]
+checked = 0
+for function in (fastact.softmax, fastact.log_softmax, fastact.layer_norm, fastact.rms_norm, fastact.normalize):
+    for dtype in FLOATS:
+        for is_at_end in (False, True):
+            for shape in [(n,) for n in range(1, 71)] + [(3, 17), (5, 33), (20, 19)]:
+                n = int(np.prod(shape))
+                x, out = (page.array(n, dtype, is_at_end).reshape(shape) for page in pages)
+                values = np.random.default_rng(n).standard_normal(shape).astype(dtype)
+                x[...] = values
+                for axis in {0, len(shape) - 1}:
+                    assert_same_bits(function(x, axis=axis, out=out), function(values, axis=axis))
+                    fastact.moments(x, axis), fastact.logsumexp(x, axis), fastact.l2_penalty(x, 1)
+                    checked += 1
+print(json.dumps([CHOSEN, checked]))
+"""
+
+
+def test_reductions_with_avx2_and_avx512_agree_to_the_bit():
+    sets = [available(instruction_set) for instruction_set in ("avx2", "avx512")]
+    one, other = (result_with(instruction_set, REDUCTIONS) for instruction_set in sets)
+    assert len(set(one.values())) > 40
+    assert one == other, [name for name in one if one[name] != other[name]]
+
+
+@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+def test_page_borders_of_reductions(instruction_set):
+    assert result_with(available(instruction_set), BORDERS) > 1000

@@ -72,3 +72,16 @@ def test_large_numbers_do_not_overflow(form, size):
     x = np.array([-size, size], np.float32 if size < 1e39 else np.float64)
     assert_same_bits(fastact.gelu(x, form), np.maximum(x, 0) * np.array([-1, 1], x.dtype))
     assert_same_bits(grad.gelu(x.dtype.type(1), x, form) + 0, np.array([0, 1], x.dtype))
+
+
+@each_form
+def test_torch(form):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    points = np.random.default_rng(4).uniform(-6, 6, 2000)
+    dy = np.random.default_rng(5).standard_normal(2000)
+    x = torch.tensor(points, requires_grad=True)
+    y = torch.nn.functional.gelu(x, approximate=form)
+    y.backward(torch.tensor(dy))
+    # In the left tail torch has the error of 1 + erf or 1 + tanh, times x and dy.
+    np.testing.assert_allclose(fastact.gelu(points, form), y.detach().numpy(), rtol=1e-7, atol=1e-14)
+    np.testing.assert_allclose(grad.gelu(dy, points, form), x.grad.numpy(), rtol=1e-7, atol=1e-14)

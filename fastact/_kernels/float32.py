@@ -69,6 +69,18 @@ SILU_MIN = -109.0
 # quotient alone has all of the error.
 TANHSHRINK_BEND = 1.0625
 
+# exp(x) of a softmax is kept as a multiple of 2**TERM_BITS times the largest power of two in its row: 2**TERM_BITS is
+# so large that the smallest quotient, a subnormal number, is rounded once. TERM_RANGE below the largest it is 0.
+TERM_BITS = 64.0
+TERM_UNIT = 5.421010862427522e-20
+TERM_RANGE = -132.0
+# From here on x - max(x) is exact within TERM_RANGE (Sterbenz); up to here exp_reduced(x) is as good as for small x.
+EXACT_DIFFERENCE = 4096.0
+# exp(x) is a normal number of binary64 from here on.
+EXP_NORMAL = -700.0
+# Do sums in binary64 need a low part?
+SUM_ROUNDS = 0.0
+
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
 # exp's argument is still one that `gate` takes.

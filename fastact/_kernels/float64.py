@@ -48,6 +48,13 @@ SILU_MIN = -752.0
 
 TANHSHRINK_BEND = 1.0625
 
+TERM_BITS = 500.0
+TERM_UNIT = 3.054936363499605e-151
+TERM_RANGE = -1055.0
+EXACT_DIFFERENCE = 4096.0
+EXP_NORMAL = -700.0
+SUM_ROUNDS = 1.0
+
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
 # exp's argument is still one that `gate` takes.

@@ -4,8 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "philox.h":
     enum:
-        LANES "FASTACT_LANES"
-    # One 64-bit number for Cython, LANES of them in a vector register for the C compiler.
+        PHILOX_LANES "FASTACT_LANES"
+    # One 64-bit number for Cython, PHILOX_LANES of them in a vector register for the C compiler.
     ctypedef uint64_t lanes "fastact_lanes"
     ctypedef uint32_t* words_output "fastact_words"
     const uint64_t PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_1, PHILOX_WEYL_0, PHILOX_WEYL_1

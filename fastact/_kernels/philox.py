@@ -56,8 +56,8 @@ def prepared(seed, counter):
 def draw_32(seed, counter, first, words):
     """Write the words of one block of 32 elements, whose counters begin at counter + first."""
     x1, x2, x3, key_0, key_1 = seed
-    for part in range(8 // LANES):
-        lane = part * LANES
+    for part in range(8 // PHILOX_LANES):
+        lane = part * PHILOX_LANES
         pairs_0, pairs_1 = philox_pairs(counting_lanes(counter, first + lane), x1, x2, x3, key_0, key_1)
         store_pairs(words, 4 * first + 2 * lane, pairs_0)
         store_pairs(words, 4 * first + 2 * lane + 16, pairs_1)

@@ -128,8 +128,11 @@ static inline real fastact_fma(real a, real b, real c)
     real c_part = sum - product;
     real sum_low = (product - (sum - c_part)) + (c - c_part);
     real fused = sum + (sum_low + product_low);
-    /* inf - inf above: an infinite or NaN result is the plain one. */
-    return fused - fused == 0 ? fused : sum;
+    /* inf - inf above: an infinite or NaN result is the plain one. So is a zero, for its sign: the product's, if that
+       was not zero before it was rounded. */
+    real zero = a != 0 && b != 0 && c == 0 ? product : sum;
+    real plain = sum == 0 ? zero : sum;
+    return fused - fused == 0 && fused != 0 ? fused : plain;
 }
 #endif
 #endif

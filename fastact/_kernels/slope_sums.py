@@ -14,9 +14,9 @@ def slope_sums(args, lengths):
     sums = sums_operand(args, 2)
     rows, columns = lengths[0], lengths[1]
     for row in range(rows):
-        add_row(dy + row * columns, x + row * columns, sums, columns)
+        add_slope_row(dy + row * columns, x + row * columns, sums, columns)
 
 
-def add_row(dy, x, sums, columns):
+def add_slope_row(dy, x, sums, columns):
     for column in range(columns):
         sums[column] += slope_term(dy[column], x[column])

@@ -1,0 +1,610 @@
+"""Gradients of what is no element-wise operator: for `fastact.grad`."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastact import ufuncs
+from fastact._kernels.reducing import (
+    Array,
+    Axis,
+    Operand,
+    kept_shape,
+    like,
+    normalized_axes,
+    real,
+    rounded,
+    run,
+    statistics,
+)
+from fastact.normalization import (
+    MOMENTS,
+    along_axes,
+    channel_axis,
+    checked_number,
+    per_channel,
+)
+from fastact.normalization import PIECE as MOMENTS_PIECE
+from fastact.softmax import checked_targets, checked_together, losses
+from fastact.softmax import softmax as softmax_of
+
+__all__ = [
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "elastic_net_penalty",
+    "l1_penalty",
+    "l2_penalty",
+    "layer_norm",
+    "log_softmax",
+    "rms_norm",
+    "softmax",
+]
+
+# What the kernels know of a kept element: the mean in two parts, sum(g), sum(g*d), and of dx = (g - c1 - d*c2)*scale
+# the factors c1, c2 and scale. And of a piece: sum(g), sum(g*d).
+PRODUCTS = 7
+PIECE = 2
+
+
+def same_shape(dy: Any, other: Operand, function: str, name: str) -> Array:
+    """Return dy as an array of the shape and type of the other argument."""
+    array = like(dy, other, function, "dy")
+    if array.shape != other.array.shape:
+        raise ValueError(f"{function}(): dy must have the shape of {name}, {other.array.shape}, got {array.shape}")
+    return array
+
+
+def converted(array: Array, dtype: np.dtype[Any]) -> Any:
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, copy=False)[()]
+
+
+def of_output(function: str, dy: Any, y: Any, axis: Axis, kernels: str) -> Any:
+    """Return a gradient that is computed from the forward output and a sum along the axes."""
+    given = real(y, function, "y")
+    slope = same_shape(dy, given, function, "y")
+    axes = normalized_axes(axis, given.array.ndim, function)
+    stats = statistics(PRODUCTS, given.array, axes)
+    stats.fill(0.0)
+    dx = np.empty_like(given.array)
+    run("products", [slope, given.array, dx], 1, axes, stats, piece_numbers=PIECE, apply=kernels)
+    return converted(dx, given.dtype)
+
+
+def softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:
+    """Gradient of `fastact.softmax`, from its output.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output.
+    y : array_like
+        The output.
+    axis : int or tuple of int or None, default -1
+        As it was given to `fastact.softmax`.
+
+    Returns
+    -------
+    ndarray
+        The gradient with respect to the input, of the shape and type of `y`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.softmax`; ValueError also if the shapes differ.
+
+    Notes
+    -----
+    ``y*(dy - sum(dy*y))``. Error at most 4 ULP of the largest term. Never warns.
+
+    References
+    ----------
+    Bridle (1990), Neurocomputing, NATO ASI Series F68
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> y = fastact.softmax(np.array([0.0, 0.0]))
+    >>> fastact.grad.softmax(np.array([1.0, 0.0]), y)
+    array([ 0.25, -0.25])
+    """
+    return of_output("grad.softmax", dy, y, axis, "grad_softmax")
+
+
+def log_softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:
+    """Gradient of `fastact.log_softmax`, from its output.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output.
+    y : array_like
+        The output.
+    axis : int or tuple of int or None, default -1
+        As it was given to `fastact.log_softmax`.
+
+    Returns
+    -------
+    ndarray
+        The gradient with respect to the input, of the shape and type of `y`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.softmax`; ValueError also if the shapes differ.
+
+    Notes
+    -----
+    ``dy - exp(y)*sum(dy)``. Error at most 4 ULP of the largest term. Never warns.
+
+    References
+    ----------
+    torch.nn.functional.log_softmax
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> y = fastact.log_softmax(np.array([0.0, 0.0]))
+    >>> fastact.grad.log_softmax(np.array([1.0, 0.0]), y)
+    array([ 0.5, -0.5])
+    """
+    return of_output("grad.log_softmax", dy, y, axis, "grad_log_softmax")
+
+
+def batch_norm(
+    dy: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike | None,
+    mean: ArrayLike,
+    var: ArrayLike,
+    *,
+    eps: float = 1e-5,
+    axis: int = 1,
+) -> tuple[Any, Any, Any]:
+    """Gradients of `fastact.batch_norm` in training.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output.
+    x : array_like
+        The input.
+    weight : array_like or None
+        As it was given to `fastact.batch_norm`.
+    mean, var : array_like
+        The batch's, biased: what `fastact.batch_norm` returns with ``return_stats=True``.
+    eps : float, default 1e-5
+        As it was given to `fastact.batch_norm`.
+    axis : int, default 1
+        The axis of the channels.
+
+    Returns
+    -------
+    dx, dweight, dbias : ndarray
+        The gradients with respect to `x`, `weight` and `bias`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.batch_norm`; ValueError also if the shapes differ.
+
+    Notes
+    -----
+    With z = (x - mean)/sqrt(var + eps): ``dbias = sum(dy)``, ``dweight = sum(dy*z)`` and
+    ``dx = weight/sqrt(var + eps)*(dy - mean(dy) - z*mean(dy*z))``. Two passes over memory. Error at most 4 ULP of the
+    largest term. Never warns.
+
+    References
+    ----------
+    Ioffe and Szegedy (2015), arXiv:1502.03167
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> x = np.array([[-1.0], [0.0], [1.0]])
+    >>> dy = np.array([[1.0], [0.0], [0.0]])
+    >>> dx, dweight, dbias = fastact.grad.batch_norm(dy, x, None, [0.0], [0.25], eps=0.0)
+    >>> dweight, dbias
+    (array([-2.]), array([1.]))
+    """
+    function = "grad.batch_norm"
+    given = real(x, function)
+    slope = same_shape(dy, given, function, "x")
+    _, others, channels = channel_axis(given.array, axis, function)
+    checked_number(eps, function, "eps", low=0.0)
+    factor = per_channel(weight, given, channels, function, "weight", 1.0)
+    center = per_channel(mean, given, channels, function, "mean", 0.0)
+    spread = per_channel(var, given, channels, function, "var", 1.0)
+    stats = statistics(PRODUCTS, given.array, others)
+    count = math.prod(given.array.shape[other] for other in others)
+    stats.fill(0.0)
+    with np.errstate(all="ignore"):
+        scale = 1 / np.sqrt(spread + eps)
+        stats[0] = center
+        stats[4], stats[5], stats[6] = np.float64(1) / count, scale * scale / count, factor * scale
+        dx = np.empty_like(given.array)
+        run("products", [slope, given.array, dx], 1, others, stats, piece_numbers=PIECE, apply="grad_normalize")
+        dweight = stats[3] * scale
+    return (
+        converted(dx, given.dtype),
+        rounded(dweight, (channels,), given.dtype),
+        rounded(stats[2], (channels,), given.dtype),
+    )
+
+
+def weighted(
+    function: str, dy: Any, given: Operand, weight: Any, axes: tuple[int, ...], facts: tuple[Array, Array, Array]
+) -> tuple[Any, Any, Any]:
+    """Return the gradients with respect to x, weight and bias, from mean, its factor and 1/std of each row."""
+    x = given.array
+    slope = same_shape(dy, given, function, "x")
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    mean, mean_low, scale = facts
+    count = math.prod(x.shape[axis] for axis in axes)
+    stats = statistics(PRODUCTS, x, axes)
+    stats.fill(0.0)
+    with np.errstate(all="ignore"):
+        is_centered = mean is not mean_low
+        stats[0], stats[1], stats[6] = mean, mean_low, scale
+        stats[4], stats[5] = np.float64(is_centered) / count, scale * scale / count
+    dx = np.empty_like(x)
+    arrays = [slope, x, factor, dx]
+    run("weighted_products", arrays, 1, axes, stats, piece_numbers=PIECE, apply="grad_weighted")
+    others = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    ones = kept_shape(x.shape, axes, keepdims=True)
+    with np.errstate(all="ignore"):
+        high = np.where(np.isfinite(mean), mean, np.nan).astype(x.dtype)
+        parts = (high, (mean - high + mean_low).astype(x.dtype), scale.astype(x.dtype))
+    rows = [np.broadcast_to(part.reshape(ones), x.shape) for part in parts]
+    sums = statistics(PRODUCTS, x, others)
+    sums.fill(0.0)
+    run("normalized_products", [slope, x, *rows], 0, others, sums, piece_numbers=PIECE)
+    shape = tuple(x.shape[axis] for axis in axes)
+    return converted(dx, given.dtype), rounded(sums[3], shape, given.dtype), rounded(sums[2], shape, given.dtype)
+
+
+def layer_norm(
+    dy: ArrayLike, x: ArrayLike, weight: ArrayLike | None, *, axis: Axis = -1, eps: float = 1e-5
+) -> tuple[Any, Any, Any]:
+    """Gradients of `fastact.layer_norm`.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output.
+    x : array_like
+        The input.
+    weight : array_like or None
+        As it was given to `fastact.layer_norm`.
+    axis : int or tuple of int, default -1
+        As it was given to `fastact.layer_norm`.
+    eps : float, default 1e-5
+        As it was given to `fastact.layer_norm`.
+
+    Returns
+    -------
+    dx, dweight, dbias : ndarray
+        The gradients with respect to `x`, `weight` and `bias`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.layer_norm`; ValueError also if the shapes differ.
+
+    Notes
+    -----
+    With z = (x - mean)/sqrt(var + eps) and g = dy*weight: ``dx = (g - mean(g) - z*mean(g*z))/sqrt(var + eps)``;
+    ``dweight`` and ``dbias`` are the sums of dy*z and dy along the other axes. Error at most 4 ULP of the largest term.
+    Never warns.
+
+    References
+    ----------
+    Ba, Kiros and Hinton (2016), arXiv:1607.06450
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> dx, dweight, dbias = fastact.grad.layer_norm(np.array([1.0, 0.0]), np.array([-1.0, 1.0]), None, eps=0.0)
+    >>> dweight, dbias
+    (array([-1.,  0.]), array([1., 0.]))
+    """
+    function = "grad.layer_norm"
+    given = real(x, function)
+    axes = normalized_axes(axis, given.array.ndim, function)
+    checked_number(eps, function, "eps", low=0.0)
+    same_shape(dy, given, function, "x")
+    stats = statistics(MOMENTS, given.array, axes)
+    parameters = (float(eps),)
+    options: dict[str, Any] = {"piece_numbers": MOMENTS_PIECE, "parameters": parameters, "is_exact": False}
+    run("moments", [given.array], 0, axes, stats, **options)
+    return weighted(function, dy, given, weight, axes, (stats[0], stats[1], stats[3]))
+
+
+def rms_norm(
+    dy: ArrayLike, x: ArrayLike, weight: ArrayLike | None, *, axis: Axis = -1, eps: float = 1e-6
+) -> tuple[Any, Any]:
+    """Gradients of `fastact.rms_norm`.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output.
+    x : array_like
+        The input.
+    weight : array_like or None
+        As it was given to `fastact.rms_norm`.
+    axis : int or tuple of int, default -1
+        As it was given to `fastact.rms_norm`.
+    eps : float, default 1e-6
+        As it was given to `fastact.rms_norm`.
+
+    Returns
+    -------
+    dx, dweight : ndarray
+        The gradients with respect to `x` and `weight`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.rms_norm`; ValueError also if the shapes differ.
+
+    Notes
+    -----
+    With z = x/sqrt(mean(x**2) + eps) and g = dy*weight: ``dx = (g - z*mean(g*z))/sqrt(mean(x**2) + eps)``; ``dweight``
+    is the sum of dy*z along the other axes. Error at most 4 ULP of the largest term. Never warns.
+
+    References
+    ----------
+    Zhang and Sennrich (2019), arXiv:1910.07467
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> dx, dweight = fastact.grad.rms_norm(np.array([1.0, 0.0]), np.array([-1.0, 1.0]), None, eps=0.0)
+    >>> dx, dweight
+    (array([0.5, 0.5]), array([-1.,  0.]))
+    """
+    function = "grad.rms_norm"
+    given = real(x, function)
+    axes = normalized_axes(axis, given.array.ndim, function)
+    checked_number(eps, function, "eps", low=0.0)
+    same_shape(dy, given, function, "x")
+    stats = statistics(1, given.array, axes)
+    parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
+    run("squares", [given.array], 0, axes, stats, piece_numbers=1, parameters=parameters)
+    zero = np.zeros(stats.shape[1])
+    dx, dweight, _ = weighted(function, dy, given, weight, axes, (zero, zero, stats[0]))
+    return dx, dweight
+
+
+def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1, *, ignore_index: int = -100) -> Any:
+    """Gradient of the mean of `fastact.cross_entropy` with respect to the logits.
+
+    Parameters
+    ----------
+    logits : array_like
+        The logits: classes along `axis`.
+    target : array_like of int
+        The class of each element of the other axes.
+    axis : int, default -1
+        The axis of the classes.
+    ignore_index : int, default -100
+        Elements of this class do not count.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `logits` and, for floats, its type.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `fastact.cross_entropy`.
+
+    Notes
+    -----
+    ``(softmax(logits) - onehot(target))/count``, count being the number of elements that are not ignored. At the target
+    it is computed as ``expm1(-loss)/count``, without cancellation. Never warns.
+
+    References
+    ----------
+    torch.nn.functional.cross_entropy
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.grad.cross_entropy(np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([0, 1]))
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
+    """
+    function = "grad.cross_entropy"
+    given, classes, is_counted, channel = checked_targets(logits, target, axis, ignore_index, function)
+    if given.array.size == 0:
+        return converted(np.empty_like(given.array), given.dtype)
+    dx = softmax_of(given.array, channel)
+    index = np.expand_dims(classes, channel)
+    with np.errstate(all="ignore"):
+        at_target = np.expm1(-losses(given, classes, channel)).reshape(index.shape)
+        np.put_along_axis(dx, index, at_target.astype(dx.dtype), channel)
+        share = np.where(is_counted, 1 / np.float64(is_counted.sum()), 0.0)
+        dx *= np.expand_dims(share, channel).astype(dx.dtype)
+        # What is ignored has no gradient, not even NaN.
+        np.copyto(dx, 0, where=np.expand_dims(~is_counted, channel))
+    return converted(dx, given.dtype)
+
+
+def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> Any:
+    """Gradient of the mean of `fastact.binary_cross_entropy_with_logits` with respect to the logits.
+
+    Parameters
+    ----------
+    logits, target : array_like
+        Of one shape.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `logits` and, for floats, its type.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fastact.binary_cross_entropy_with_logits`.
+
+    Notes
+    -----
+    ``(sigmoid(logits) - target)/count``, computed as
+    ``((1 - target)*sigmoid(logits) - target*sigmoid(-logits))/count``: without cancellation where the target is 0
+    or 1. Never warns.
+
+    References
+    ----------
+    torch.nn.functional.binary_cross_entropy_with_logits
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.grad.binary_cross_entropy_with_logits(np.array([0.0, 0.0]), np.array([0.0, 1.0]))
+    array([ 0.25, -0.25])
+    """
+    given, other = checked_together(logits, target, "grad.binary_cross_entropy_with_logits")
+    with np.errstate(all="ignore"):
+        dx = (1 - other) * ufuncs.sigmoid(given.array) - other * ufuncs.sigmoid(-given.array)
+        dx /= max(given.array.size, 1)
+    return converted(np.asarray(dx), given.dtype)
+
+
+def l1_penalty(w: ArrayLike, lam: float) -> Any:
+    """Gradient of `fastact.l1_penalty`.
+
+    Parameters
+    ----------
+    w : array_like
+        The weights.
+    lam : float
+        The factor.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `w` and, for floats, its type.
+
+    Raises
+    ------
+    TypeError
+        As `fastact.l1_penalty`.
+
+    Notes
+    -----
+    ``lam*sign(w)``: 0 at 0, as in torch. Never warns.
+
+    References
+    ----------
+    Tibshirani (1996), Journal of the Royal Statistical Society B 58
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.grad.l1_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
+    array([-0.5,  0. ,  0.5])
+    """
+    given = real(w, "grad.l1_penalty", "w")
+    factor = checked_number(lam, "grad.l1_penalty", "lam")
+    with np.errstate(all="ignore"):
+        return converted(np.asarray(np.sign(given.array) * given.array.dtype.type(factor)), given.dtype)
+
+
+def l2_penalty(w: ArrayLike, lam: float) -> Any:
+    """Gradient of `fastact.l2_penalty`.
+
+    Parameters
+    ----------
+    w : array_like
+        The weights.
+    lam : float
+        The factor.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `w` and, for floats, its type.
+
+    Raises
+    ------
+    TypeError
+        As `fastact.l2_penalty`.
+
+    Notes
+    -----
+    ``2*lam*w``. Never warns.
+
+    References
+    ----------
+    Hoerl and Kennard (1970), Technometrics 12
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.grad.l2_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
+    array([-2.,  0.,  1.])
+    """
+    given = real(w, "grad.l2_penalty", "w")
+    factor = checked_number(lam, "grad.l2_penalty", "lam")
+    with np.errstate(all="ignore"):
+        return converted(np.asarray(given.array * given.array.dtype.type(2 * factor)), given.dtype)
+
+
+def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> Any:
+    """Gradient of `fastact.elastic_net_penalty`.
+
+    Parameters
+    ----------
+    w : array_like
+        The weights.
+    l1, l2 : float
+        The factors.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `w` and, for floats, its type.
+
+    Raises
+    ------
+    TypeError
+        As `fastact.elastic_net_penalty`.
+
+    Notes
+    -----
+    ``l1*sign(w) + 2*l2*w``. Never warns.
+
+    References
+    ----------
+    Zou and Hastie (2005), Journal of the Royal Statistical Society B 67
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.grad.elastic_net_penalty(np.array([-2.0, 0.0, 1.0]), 0.5, 0.5)
+    array([-2.5,  0. ,  1.5])
+    """
+    given = real(w, "grad.elastic_net_penalty", "w")
+    first = checked_number(l1, "grad.elastic_net_penalty", "l1")
+    second = checked_number(l2, "grad.elastic_net_penalty", "l2")
+    number = given.array.dtype.type
+    with np.errstate(all="ignore"):
+        dw = np.sign(given.array) * number(first) + given.array * number(2 * second)
+    return converted(np.asarray(dw), given.dtype)

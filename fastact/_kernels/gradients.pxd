@@ -1,0 +1,52 @@
+# C types for gradients.py.
+
+cdef void products_of_row(
+    const real* dy, const real* x, size n, real mean, real mean_low, wides total, wides product
+) noexcept nogil
+cdef void weighted_products_of_row(
+    const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, wides total, wides product
+) noexcept nogil
+cdef void products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void weighted_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void add_products(
+    const real* dy, const real* x, size width, const real* mean, const real* mean_low, wides total, wides product
+) noexcept nogil
+cdef void add_weighted_products(
+    const real* dy, const real* x, const real* weight, size width, const real* mean, const real* mean_low, wides total, wides product
+) noexcept nogil
+cdef void products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void weighted_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void combine_products(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void weighted_products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef real grad_normalized(
+    real g, real x, real mean, real mean_low, real c1, real c2, real scale
+) noexcept nogil
+cdef void grad_normalize_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_weighted_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void row_facts(
+    char** args, const Py_ssize_t* lengths, real* mean, real* mean_low, real* c1, real* c2, real* scale
+) noexcept nogil
+cdef void grad_normalize_columns(
+    const real* dy, const real* x, output dx, size width, const real* mean, const real* mean_low, const real* c1, const real* c2, const real* scale
+) noexcept nogil
+cdef void grad_normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_weighted_columns(
+    const real* dy, const real* x, const real* weight, output dx, size width, const real* mean, const real* mean_low, const real* c1, const real* c2, const real* scale
+) noexcept nogil
+cdef void grad_weighted_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void add_normalized(
+    const real* dy, const real* x, const real* mean, const real* mean_low, const real* scale, size width, wides total, wides product
+) noexcept nogil
+cdef void normalized_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void normalized_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void normalized_products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_softmax_columns(const real* dy, const real* y, output dx, size width, const real* product) noexcept nogil
+cdef void grad_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef real exp_negative(real x) noexcept nogil
+cdef void grad_log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_log_softmax_columns(
+    const real* dy, const real* y, output dx, size width, const real* total
+) noexcept nogil
+cdef void grad_log_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

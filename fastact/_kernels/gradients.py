@@ -1,0 +1,321 @@
+"""Gradients of the normalizations and of the softmax family: kernels for a row and for a block of columns.
+
+Two passes. The first sums g and g*d along the row, where g is dy (times the weight, where that varies along the row)
+and d = x - mean. The second is dx = (g - c1 - d*c2)*scale, c1 and c2 being those sums times what is known of the row.
+Statistics: mean in two parts, sum(g), sum(g*d), c1, c2, scale. The last three come in as the factors of the sums.
+"""
+
+
+# ---- sum(g) and sum(g*d). Arrays: dy, x; then the weight.
+
+
+def products_of_row(dy, x, n, mean, mean_low, total, product):
+    clear(total, product, LANES)
+    whole = n // LANES * LANES
+    for block in range(n // LANES):
+        i = block * LANES
+        for j in range(LANES):
+            g = wide_of(dy[i + j])
+            total[j] = total[j] + g
+            product[j] = wide_multiply_add(g, (x[i + j] - mean) - mean_low, product[j])
+    for j in range(n - whole):
+        g = wide_of(dy[whole + j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
+    fold_sums(total)
+    fold_sums(product)
+
+
+def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
+    clear(total, product, LANES)
+    whole = n // LANES * LANES
+    for block in range(n // LANES):
+        i = block * LANES
+        for j in range(LANES):
+            g = wide_of(dy[i + j]) * wide_of(weight[i + j])
+            total[j] = total[j] + g
+            product[j] = wide_multiply_add(g, (x[i + j] - mean) - mean_low, product[j])
+    for j in range(n - whole):
+        g = wide_of(dy[whole + j]) * wide_of(weight[whole + j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
+    fold_sums(total)
+    fold_sums(product)
+
+
+def products_row(args, lengths):
+    scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
+    mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
+    products_of_row(operand(args, X), operand(args, X + 1), lengths[ROWS], mean, mean_low, scratch, scratch + LANES)
+    piece[0] = scratch[0]
+    piece[1] = scratch[LANES]
+
+
+def weighted_products_row(args, lengths):
+    scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
+    mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
+    weighted_products_of_row(
+        operand(args, X),
+        operand(args, X + 1),
+        operand(args, X + 2),
+        lengths[ROWS],
+        mean,
+        mean_low,
+        scratch,
+        scratch + LANES,
+    )
+    piece[0] = scratch[0]
+    piece[1] = scratch[LANES]
+
+
+def add_products(dy, x, width, mean, mean_low, total, product):
+    for j in range(width):
+        g = wide_of(dy[j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, (x[j] - mean[j]) - mean_low[j], product[j])
+
+
+def add_weighted_products(dy, x, weight, width, mean, mean_low, total, product):
+    for j in range(width):
+        g = wide_of(dy[j]) * wide_of(weight[j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, (x[j] - mean[j]) - mean_low[j], product[j])
+
+
+def products_columns(args, lengths):
+    dy, x, width, piece = operand(args, X), operand(args, X + 1), lengths[WIDTH], numbers(args, PIECES)
+    mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
+    for j in range(width):
+        mean[j], mean_low[j] = mean_parts(numbers(args, STATS) + j, lengths[KEPT])
+    clear(piece, piece + width, width)
+    for i in range(lengths[ROWS]):
+        add_products(dy + i * lengths[STEP], x + i * lengths[STEP + 1], width, mean, mean_low, piece, piece + width)
+
+
+def weighted_products_columns(args, lengths):
+    dy, x, weight = operand(args, X), operand(args, X + 1), operand(args, X + 2)
+    width, piece = lengths[WIDTH], numbers(args, PIECES)
+    mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
+    for j in range(width):
+        mean[j], mean_low[j] = mean_parts(numbers(args, STATS) + j, lengths[KEPT])
+    clear(piece, piece + width, width)
+    for i in range(lengths[ROWS]):
+        add_weighted_products(
+            dy + i * lengths[STEP],
+            x + i * lengths[STEP + 1],
+            weight + i * lengths[STEP + 2],
+            width,
+            mean,
+            mean_low,
+            piece,
+            piece + width,
+        )
+
+
+def combine_products(args, lengths):
+    pieces, stats, kept, width = numbers(args, PIECES), numbers(args, STATS), lengths[KEPT], lengths[WIDTH]
+    for j in range(width):
+        total = 0.0
+        total_low = 0.0
+        product = 0.0
+        product_low = 0.0
+        for b in range(lengths[COUNT]):
+            total, total_low = accumulate_always(total, total_low, pieces[2 * b * width + j])
+            product, product_low = accumulate_always(product, product_low, pieces[(2 * b + 1) * width + j])
+        total = total + total_low
+        product = product + product_low
+        stats[2 * kept + j] = total
+        stats[3 * kept + j] = product
+        stats[4 * kept + j] = total * stats[4 * kept + j]
+        stats[5 * kept + j] = product * stats[5 * kept + j]
+
+
+def products_combine(args, lengths):
+    combine_products(args, lengths)
+
+
+def weighted_products_combine(args, lengths):
+    combine_products(args, lengths)
+
+
+# ---- dx. Arrays: dy, x, dx; or dy, x, weight, dx.
+
+
+def grad_normalized(g, x, mean, mean_low, c1, c2, scale):
+    return fma(-c2, (x - mean) - mean_low, g - c1) * scale
+
+
+def grad_normalize_apply_row(args, lengths):
+    dy, x, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    stats, kept = numbers(args, STATS), lengths[KEPT]
+    mean, mean_low = mean_parts(stats, kept)
+    c1, c2, scale = narrow(stats[4 * kept]), narrow(stats[5 * kept]), narrow(stats[6 * kept])
+    for i in range(lengths[ROWS]):
+        dx[i] = grad_normalized(dy[i], x[i], mean, mean_low, c1, c2, scale)
+
+
+def grad_weighted_apply_row(args, lengths):
+    dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    stats, kept = numbers(args, STATS), lengths[KEPT]
+    mean, mean_low = mean_parts(stats, kept)
+    c1, c2, scale = narrow(stats[4 * kept]), narrow(stats[5 * kept]), narrow(stats[6 * kept])
+    for i in range(lengths[ROWS]):
+        dx[i] = grad_normalized(dy[i] * weight[i], x[i], mean, mean_low, c1, c2, scale)
+
+
+def row_facts(args, lengths, mean, mean_low, c1, c2, scale):
+    stats, kept = numbers(args, STATS), lengths[KEPT]
+    for j in range(lengths[WIDTH]):
+        mean[j], mean_low[j] = mean_parts(stats + j, kept)
+        c1[j], c2[j] = narrow(stats[4 * kept + j]), narrow(stats[5 * kept + j])
+        scale[j] = narrow(stats[6 * kept + j])
+
+
+def grad_normalize_columns(dy, x, dx, width, mean, mean_low, c1, c2, scale):
+    for j in range(width):
+        dx[j] = grad_normalized(dy[j], x[j], mean[j], mean_low[j], c1[j], c2[j], scale[j])
+
+
+def grad_normalize_apply_columns(args, lengths):
+    dy, x, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
+    mean, mean_low, c1 = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    c2, scale = reals(scratch + 3 * width), reals(scratch + 4 * width)
+    row_facts(args, lengths, mean, mean_low, c1, c2, scale)
+    for i in range(lengths[ROWS]):
+        grad_normalize_columns(
+            dy + i * lengths[STEP],
+            x + i * lengths[STEP + 1],
+            dx + i * lengths[STEP + 2],
+            width,
+            mean,
+            mean_low,
+            c1,
+            c2,
+            scale,
+        )
+
+
+def grad_weighted_columns(dy, x, weight, dx, width, mean, mean_low, c1, c2, scale):
+    for j in range(width):
+        dx[j] = grad_normalized(dy[j] * weight[j], x[j], mean[j], mean_low[j], c1[j], c2[j], scale[j])
+
+
+def grad_weighted_apply_columns(args, lengths):
+    dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
+    mean, mean_low, c1 = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    c2, scale = reals(scratch + 3 * width), reals(scratch + 4 * width)
+    row_facts(args, lengths, mean, mean_low, c1, c2, scale)
+    for i in range(lengths[ROWS]):
+        grad_weighted_columns(
+            dy + i * lengths[STEP],
+            x + i * lengths[STEP + 1],
+            weight + i * lengths[STEP + 2],
+            dx + i * lengths[STEP + 3],
+            width,
+            mean,
+            mean_low,
+            c1,
+            c2,
+            scale,
+        )
+
+
+# ---- Gradients of weight and bias of layer_norm: sums along the kept axes. Arrays: dy, x, mean, its low part, 1/std.
+
+
+def add_normalized(dy, x, mean, mean_low, scale, width, total, product):
+    for j in range(width):
+        g = wide_of(dy[j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, ((x[j] - mean[j]) - mean_low[j]) * scale[j], product[j])
+
+
+def normalized_products_columns(args, lengths):
+    piece, width = numbers(args, PIECES), lengths[WIDTH]
+    clear(piece, piece + width, width)
+    for i in range(lengths[ROWS]):
+        add_normalized(
+            operand(args, X) + i * lengths[STEP],
+            operand(args, X + 1) + i * lengths[STEP + 1],
+            operand(args, X + 2) + i * lengths[STEP + 2],
+            operand(args, X + 3) + i * lengths[STEP + 3],
+            operand(args, X + 4) + i * lengths[STEP + 4],
+            width,
+            piece,
+            piece + width,
+        )
+
+
+def normalized_products_row(args, lengths):
+    dy, x, n, scratch = operand(args, X), operand(args, X + 1), lengths[ROWS], numbers(args, SCRATCH)
+    mean, mean_low, scale = operand(args, X + 2), operand(args, X + 3), operand(args, X + 4)
+    clear(scratch, scratch + LANES, LANES)
+    for block in range(n // LANES):
+        i = block * LANES
+        add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, LANES, scratch, scratch + LANES)
+    i = n // LANES * LANES
+    add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, n - i, scratch, scratch + LANES)
+    fold_sums(scratch)
+    fold_sums(scratch + LANES)
+    numbers(args, PIECES)[0] = scratch[0]
+    numbers(args, PIECES)[1] = scratch[LANES]
+
+
+def normalized_products_combine(args, lengths):
+    combine_products(args, lengths)
+
+
+# ---- softmax: dx = y*(dy - sum(dy*y)). log_softmax: dx = dy - exp(y)*sum(dy). Arrays: dy, y, dx.
+
+
+def grad_softmax_apply_row(args, lengths):
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    product = narrow(numbers(args, STATS)[3 * lengths[KEPT]])
+    for i in range(lengths[ROWS]):
+        dx[i] = y[i] * (dy[i] - product)
+
+
+def grad_softmax_columns(dy, y, dx, width, product):
+    for j in range(width):
+        dx[j] = y[j] * (dy[j] - product[j])
+
+
+def grad_softmax_apply_columns(args, lengths):
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    width, product = lengths[WIDTH], reals(numbers(args, SCRATCH))
+    for j in range(width):
+        product[j] = narrow(numbers(args, STATS)[3 * lengths[KEPT] + j])
+    for i in range(lengths[ROWS]):
+        grad_softmax_columns(
+            dy + i * lengths[STEP], y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], width, product
+        )
+
+
+def exp_negative(x):
+    scale, w, _, unscale = exp_scaled(x)
+    return fma(scale, w, scale) * unscale * unscale
+
+
+def grad_log_softmax_apply_row(args, lengths):
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    total = narrow(numbers(args, STATS)[2 * lengths[KEPT]])
+    for i in range(lengths[ROWS]):
+        dx[i] = fma(-exp_negative(y[i]), total, dy[i])
+
+
+def grad_log_softmax_columns(dy, y, dx, width, total):
+    for j in range(width):
+        dx[j] = fma(-exp_negative(y[j]), total[j], dy[j])
+
+
+def grad_log_softmax_apply_columns(args, lengths):
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    width, total = lengths[WIDTH], reals(numbers(args, SCRATCH))
+    for j in range(width):
+        total[j] = narrow(numbers(args, STATS)[2 * lengths[KEPT] + j])
+    for i in range(lengths[ROWS]):
+        grad_log_softmax_columns(
+            dy + i * lengths[STEP], y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], width, total
+        )

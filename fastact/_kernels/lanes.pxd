@@ -1,0 +1,53 @@
+# C types for lanes.py. `wide` is what reductions add up in.
+
+cdef enum:
+    LANES = 32
+    # Where a kernel finds its arguments: statistics of the kept elements, pieces, parameters, scratch, the first array.
+    STATS = 0
+    PIECES = 1
+    PARAMETERS = 2
+    SCRATCH = 3
+    X = 4
+    # Its lengths: of the piece (or row), columns (or rows of a whole), the distance of statistics, pieces, array steps.
+    ROWS = 0
+    WIDTH = 1
+    KEPT = 2
+    COUNT = 3
+    STEP = 4
+
+ctypedef double wide
+ctypedef Py_ssize_t size
+
+cdef extern from "wide.h":
+    ctypedef wide* wides "fastact_wide_output"
+    wide wide_fma "fastact_wide_fma"(wide, wide, wide) noexcept nogil
+    wide wide_multiply_add "fastact_wide_multiply_add"(wide, wide, wide) noexcept nogil
+    wide wide_magnitude "fastact_wide_magnitude"(wide) noexcept nogil
+    wide wide_sqrt "fastact_wide_sqrt"(wide) noexcept nogil
+    wide exponent_of "fastact_exponent_of"(wide) noexcept nogil
+    wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
+
+cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
+cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
+cdef void fold(wide* total, wide* low, size half) noexcept nogil
+cdef void fold_lanes(wide* total, wide* low) noexcept nogil
+cdef void fold_largest(real* m, size half) noexcept nogil
+cdef real largest_of_row(const real* x, size n, output m) noexcept nogil
+cdef void clear(wide* total, wide* low, size width) noexcept nogil
+cdef (wide, wide) log1p_parts(wide rest, wide rest_low) noexcept nogil
+cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil
+
+cdef inline wide* numbers(char** args, size k) noexcept nogil:
+    return <wide*>args[k]
+
+cdef inline real* reals(wide* memory) noexcept nogil:
+    return <real*>memory
+
+cdef inline real narrow(wide x) noexcept nogil:
+    return <real>x
+
+cdef inline wide wide_of(wide x) noexcept nogil:
+    return x
+
+cdef inline wide wide_sum(wide a, wide b) noexcept nogil:
+    return a + b

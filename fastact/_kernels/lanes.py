@@ -1,0 +1,108 @@
+"""What the reductions have in common: lanes of accumulators, their combination, and a few functions of one number.
+
+A row is summed in `LANES` lanes, element i in lane i modulo `LANES`, and the lanes are added in halves. So the result
+depends on the number of elements only: not on threads, not on how wide the processor's vectors are. A block of columns
+has a lane for each column and needs no combination.
+
+Accumulators are binary64 (``wide``). To binary64 arrays that is their own precision: there, what each addition rounds
+off is added up beside the sum (Knuth's two-sum), so that n additions cost about one rounding.
+"""
+
+
+def wide_two_sum(a, b):
+    """Return (s, lost): s + lost = a + b exactly, s rounded."""
+    s = a + b
+    part = s - a
+    return s, (a - (s - part)) + (b - part)
+
+
+def accumulate(total, low, t, t_low):
+    """Return (total, low) after the addition of t + t_low; `low` is what the additions rounded off."""
+    s, lost = wide_two_sum(total, t)
+    return s, (low + (lost + t_low) if SUM_ROUNDS > ZERO else low)
+
+
+def accumulate_always(total, low, t):
+    """Return (total, low) after the addition of t, in two parts whatever the precision of the arrays."""
+    s, lost = wide_two_sum(total, t)
+    return s, low + lost
+
+
+def fold(total, low, half):
+    """Add the upper half of 2*half lanes to the lower half."""
+    for j in range(half):
+        total[j], low[j] = accumulate(total[j], low[j], total[j + half], low[j + half])
+
+
+def fold_lanes(total, low):
+    """Leave the sum of all lanes in the first."""
+    fold(total, low, 16)
+    fold(total, low, 8)
+    fold(total, low, 4)
+    fold(total, low, 2)
+    fold(total, low, 1)
+
+
+def fold_largest(m, half):
+    for j in range(half):
+        m[j] = m[j + half] if m[j + half] > m[j] else m[j]
+
+
+def largest_of_row(x, n, m):
+    """Return the largest element. A NaN is passed over unless it is the first."""
+    for j in range(LANES):
+        m[j] = x[0]
+    whole = n // LANES * LANES
+    for block in range(n // LANES):
+        i = block * LANES
+        for j in range(LANES):
+            m[j] = x[i + j] if x[i + j] > m[j] else m[j]
+    for j in range(n - whole):
+        m[j] = x[whole + j] if x[whole + j] > m[j] else m[j]
+    fold_largest(m, 16)
+    fold_largest(m, 8)
+    fold_largest(m, 4)
+    fold_largest(m, 2)
+    fold_largest(m, 1)
+    return m[0]
+
+
+def clear(total, low, width):
+    for j in range(width):
+        total[j] = 0.0
+        low[j] = 0.0
+
+
+def log1p_parts(rest, rest_low):
+    """Return (high, low): their sum is log(1 + rest + rest_low) to 2**-58, for rest >= 0.
+
+    log(1 + rest) = k*log(2) + log(f), and log(f) = 2*artanh(s) = 2*s + s**3*(2/3 + 2/5*s**2 + ...) with
+    s = (f - 1)/(f + 1), f in [sqrt(1/2), sqrt(2)]. Only 2*s is needed in two parts. For k = 0, f - 1 is rest itself.
+    """
+    one_plus, one_plus_low = wide_two_sum(1.0, rest)
+    one_plus_low = one_plus_low + rest_low
+    k = exponent_of(one_plus * 0.7071067811865476) + 1.0 if rest > 0.41421356237309503 else 0.0
+    unit = power_of_minus(k)
+    f = one_plus * unit
+    f_low = one_plus_low * unit
+    top = rest if k == 0.0 else f - 1.0
+    top_low = rest_low if k == 0.0 else f_low
+    bottom, bottom_low = wide_two_sum(1.0, f)
+    bottom_low = bottom_low + f_low
+    s = top / bottom
+    s_low = (wide_fma(-s, bottom, top) + (top_low - s * bottom_low)) / bottom
+    z = s * s
+    q = 2.0 / 21.0 * z + 2.0 / 19.0
+    q = q * z + 2.0 / 17.0
+    q = q * z + 2.0 / 15.0
+    q = q * z + 2.0 / 13.0
+    q = q * z + 2.0 / 11.0
+    q = q * z + 2.0 / 9.0
+    q = q * z + 2.0 / 7.0
+    q = q * z + 2.0 / 5.0
+    q = q * z + 2.0 / 3.0
+    # log(2) as the sum of two, the first with 21 zero bits: its product with k is exact.
+    high, low = wide_two_sum(k * 0.6931471803691238, 2.0 * s)
+    low = low + (2.0 * s_low + s * z * q + k * 1.9082149292705877e-10)
+    total = high + low
+    return total, low - (total - high)

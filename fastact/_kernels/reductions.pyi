@@ -1,0 +1,19 @@
+from typing import Any
+
+import numpy as np
+
+def run(
+    name: str,
+    precision: str,
+    arrays: list[np.ndarray[Any, Any]],
+    outputs: int,
+    axes: tuple[int, ...],
+    stats: np.ndarray[Any, Any],
+    piece_numbers: int = 0,
+    parameters: tuple[float, ...] = (),
+    activation: str | None = None,
+    reduces: bool = True,
+    apply: str | None = None,
+    is_exact: bool = True,
+) -> None: ...
+def address(array: np.ndarray[Any, Any]) -> int: ...

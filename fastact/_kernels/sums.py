@@ -1,0 +1,263 @@
+"""Norms and penalties: sums of squares and magnitudes, kernels for a row and for a block of columns."""
+
+
+def square_of(x):
+    return x * x
+
+
+def magnitude_of(x):
+    return wide_magnitude(x)
+
+
+def add_row(f, x, width, total):
+    for j in range(width):
+        total[j] = total[j] + f(x[j])
+
+
+def sum_of_row(f, x, n, total):
+    """Leave sum(f(x)) in the first lane."""
+    for j in range(LANES):
+        total[j] = 0.0
+    for block in range(n // LANES):
+        add_row(f, x + block * LANES, LANES, total)
+    add_row(f, x + n // LANES * LANES, n % LANES, total)
+    fold_sums(total)
+
+
+def squares_row(args, lengths):
+    sum_of_row(square_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    numbers(args, PIECES)[0] = numbers(args, SCRATCH)[0]
+
+
+def magnitudes_row(args, lengths):
+    sum_of_row(magnitude_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    numbers(args, PIECES)[0] = numbers(args, SCRATCH)[0]
+
+
+def sum_of_columns(f, x, step, rows, width, total):
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(rows):
+        add_row(f, x + i * step, width, total)
+
+
+def squares_columns(args, lengths):
+    sum_of_columns(square_of, operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES))
+
+
+def magnitudes_columns(args, lengths):
+    sum_of_columns(magnitude_of, operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES))
+
+
+def larger(a, b):
+    """Return the larger one, NaN if one of them is."""
+    return a if a >= b else b if a < b else a + b
+
+
+def add_peaks(x, width, peak):
+    for j in range(width):
+        peak[j] = larger(peak[j], magnitude_of(x[j]))
+
+
+def peaks_row(args, lengths):
+    """Find the largest magnitude; NaN if there is one."""
+    x, n, peak = operand(args, X), lengths[ROWS], numbers(args, SCRATCH)
+    for j in range(LANES):
+        peak[j] = 0.0
+    for block in range(n // LANES):
+        add_peaks(x + block * LANES, LANES, peak)
+    add_peaks(x + n // LANES * LANES, n % LANES, peak)
+    for j in range(1, LANES):
+        peak[0] = larger(peak[0], peak[j])
+    numbers(args, PIECES)[0] = peak[0]
+
+
+def peaks_columns(args, lengths):
+    x, width, peak = operand(args, X), lengths[WIDTH], numbers(args, PIECES)
+    for j in range(width):
+        peak[j] = 0.0
+    for i in range(lengths[ROWS]):
+        add_peaks(x + i * lengths[STEP], width, peak)
+
+
+# ---- Factors. Parameters: eps.
+
+
+def total_of(pieces, count, width, j):
+    total = 0.0
+    low = 0.0
+    for b in range(count):
+        total, low = accumulate_always(total, low, pieces[b * width + j])
+    return total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
+
+
+def rms_factor(total, n, eps):
+    return 1.0 / wide_sqrt(total / n + eps)
+
+
+def squares_combine(args, lengths):
+    """1/sqrt(mean square + eps), for rms_norm."""
+    stats, eps = numbers(args, STATS), numbers(args, PARAMETERS)[0]
+    for j in range(lengths[WIDTH]):
+        total = total_of(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j)
+        stats[j] = rms_factor(total, numbers(args, PARAMETERS)[1], eps)
+
+
+def totals(args, lengths):
+    stats = numbers(args, STATS)
+    for j in range(lengths[WIDTH]):
+        stats[j] = total_of(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j)
+
+
+def magnitudes_combine(args, lengths):
+    totals(args, lengths)
+
+
+def square_sums_row(args, lengths):
+    squares_row(args, lengths)
+
+
+def square_sums_columns(args, lengths):
+    squares_columns(args, lengths)
+
+
+def square_sums_combine(args, lengths):
+    totals(args, lengths)
+
+
+def peaks_combine(args, lengths):
+    stats, pieces, width = numbers(args, STATS), numbers(args, PIECES), lengths[WIDTH]
+    for j in range(width):
+        peak = 0.0
+        for b in range(lengths[COUNT]):
+            a = pieces[b * width + j]
+            peak = larger(peak, a)
+        stats[j] = peak
+
+
+# ---- x*factor, and x*factor*weight. Statistics: the factor.
+
+
+def scale_apply_row(args, lengths):
+    x, y, factor = operand(args, X), output_of(args, X + 1), narrow(numbers(args, STATS)[0])
+    for i in range(lengths[ROWS]):
+        y[i] = x[i] * factor
+
+
+def scale_columns(x, y, width, factor):
+    for j in range(width):
+        y[j] = x[j] * factor[j]
+
+
+def scale_apply_columns(args, lengths):
+    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], reals(numbers(args, SCRATCH))
+    for j in range(width):
+        factor[j] = narrow(numbers(args, STATS)[j])
+    for i in range(lengths[ROWS]):
+        scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, factor)
+
+
+def weigh_row(x, weight, y, n, factor):
+    for i in range(n):
+        y[i] = (x[i] * factor) * weight[i]
+
+
+def rms_norm_apply_row(args, lengths):
+    """Arrays: x, weight, y."""
+    weigh_row(
+        operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS], narrow(numbers(args, STATS)[0])
+    )
+
+
+def rms_norm_whole_row(args, lengths):
+    x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    n, total, parameters = lengths[ROWS], numbers(args, SCRATCH), numbers(args, PARAMETERS)
+    for i in range(lengths[WIDTH]):
+        sum_of_row(square_of, x + i * lengths[STEP], n, total)
+        factor = narrow(rms_factor(total[0], parameters[1], parameters[0]))
+        weigh_row(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], n, factor)
+
+
+def weigh_columns(x, weight, y, width, factor):
+    for j in range(width):
+        y[j] = (x[j] * factor[j]) * weight[j]
+
+
+def rms_norm_apply_columns(args, lengths):
+    x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
+    for j in range(width):
+        factor[j] = narrow(numbers(args, STATS)[j])
+    for i in range(lengths[ROWS]):
+        weigh_columns(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], width, factor)
+
+
+# ---- Penalties: as exact as math.fsum to 1 ULP. Pieces and statistics: a sum in two parts.
+
+
+def add_exactly(total, low, t, t_low):
+    s, lost = wide_two_sum(total, t)
+    return s, low + (lost + t_low)
+
+
+def square_low(x):
+    """Return what the rounding of x*x lost. A square of float32 is exact."""
+    return fma(x, x, -(x * x)) if SUM_ROUNDS > ZERO else ZERO
+
+
+def fold_exactly(total, low, half):
+    for j in range(half):
+        total[j], low[j] = add_exactly(total[j], low[j], total[j + half], low[j + half])
+
+
+def exact_sum_of_row(f, f_low, x, n, piece, total, low):
+    clear(total, low, LANES)
+    whole = n // LANES * LANES
+    for block in range(n // LANES):
+        i = block * LANES
+        for j in range(LANES):
+            total[j], low[j] = add_exactly(total[j], low[j], f(x[i + j]), f_low(x[i + j]))
+    for j in range(n - whole):
+        total[j], low[j] = add_exactly(total[j], low[j], f(x[whole + j]), f_low(x[whole + j]))
+    fold_exactly(total, low, 16)
+    fold_exactly(total, low, 8)
+    fold_exactly(total, low, 4)
+    fold_exactly(total, low, 2)
+    fold_exactly(total, low, 1)
+    piece[0] = total[0]
+    piece[1] = low[0]
+
+
+def nothing_low(x):
+    return ZERO
+
+
+def exact_squares_row(args, lengths):
+    scratch = numbers(args, SCRATCH)
+    exact_sum_of_row(
+        square_of, square_low, operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES
+    )
+
+
+def exact_magnitudes_row(args, lengths):
+    scratch = numbers(args, SCRATCH)
+    exact_sum_of_row(
+        magnitude_of, nothing_low, operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES
+    )
+
+
+def combine_exactly(args, lengths):
+    pieces, stats = numbers(args, PIECES), numbers(args, STATS)
+    total = 0.0
+    low = 0.0
+    for b in range(lengths[COUNT]):
+        total, low = add_exactly(total, low, pieces[2 * b], pieces[2 * b + 1])
+    stats[0] = total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
+
+
+def exact_squares_combine(args, lengths):
+    combine_exactly(args, lengths)
+
+
+def exact_magnitudes_combine(args, lengths):
+    combine_exactly(args, lengths)

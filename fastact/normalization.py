@@ -1,0 +1,722 @@
+"""Moments in one pass over memory, and the normalizations built on them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.reducing import (
+    Array,
+    Axis,
+    Operand,
+    Output,
+    checked_out,
+    kept_shape,
+    like,
+    normalized_axes,
+    real,
+    rounded,
+    run,
+    single_axis,
+    statistics,
+)
+from fastact._kernels.registry import OPERATORS
+
+__all__ = [
+    "batch_norm",
+    "batch_norm_inverse",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "moments",
+    "normalize",
+    "rms_norm",
+]
+
+# What the kernels know of a kept element: the mean in two parts, the sum of squares about it, 1/sqrt(variance + eps),
+# weight and bias. And of a piece: elements, shift, sum, sum of squares.
+MOMENTS = 6
+PIECE = 4
+ACTIVATIONS = tuple(row.name for row in OPERATORS if not row.parameters)
+
+
+def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> tuple[Any, Any]:
+    """Return mean and variance along the axes, in one pass over memory.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    axis : int or tuple of int or None, default None
+        The axes to reduce; None stands for all.
+    correction : float, default 0
+        The sum of squares is divided by the number of elements minus this: 1 for the unbiased estimate.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    mean, var : ndarray or scalar
+        Of the type of `x` for floats. Integers and bool are computed in float32 if they have at most 16 bits, else in
+        float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of real numbers of at most 64 bits, or `correction` not a number.
+    ValueError
+        If an axis is named twice.
+    numpy.exceptions.AxisError
+        If an axis is out of bounds.
+
+    Notes
+    -----
+    Right to 4 ULP for any ratio of mean and standard deviation; the variance of a constant is 0. Of two float32 columns
+    of 100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says 195978, and torch's training `batch_norm`
+    leaves a standard deviation of 0.003.
+    NaN if there is nothing to reduce, or no more elements than `correction`; NaN and inf as in NumPy. Never warns. The
+    same for any number of threads.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), The American Statistician 37
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> mean, var = fastact.moments(np.array([[1.0, 2.0], [3.0, 6.0]]), axis=0)
+    >>> mean, var
+    (array([2., 4.]), array([1., 4.]))
+    """
+    given = real(x, "moments")
+    axes = normalized_axes(axis, given.array.ndim, "moments")
+    checked_number(correction, "moments", "correction")
+    mean, square, count = mean_and_square(given.array, axes)
+    shape = kept_shape(given.array.shape, axes, keepdims)
+    return rounded(mean, shape, given.dtype), rounded(variance(square, count - correction), shape, given.dtype)
+
+
+def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, int]:
+    """Return mean, sum of squares about it and number of elements, float64, flat."""
+    stats = statistics(MOMENTS, x, axes)
+    stats.fill(np.nan)
+    run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(0.0,), is_exact=False)
+    return stats[0], stats[2], math.prod(x.shape[axis] for axis in axes)
+
+
+def variance(square: Array, degrees: float) -> Array:
+    with np.errstate(all="ignore"):
+        return square / max(degrees, 0.0)
+
+
+def checked_number(value: Any, function: str, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a real number between two others, or raise."""
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}") from None
+    if not low <= number <= high and (math.isfinite(low) or math.isfinite(high)):
+        limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")
+    return number
+
+
+def per_channel(value: Any, x: Operand, channels: int, function: str, name: str, default: float) -> Array:
+    """Return an argument of one number a channel as float64, rounded to the type that x is computed in."""
+    if value is None:
+        return np.full(channels, default)
+    array = like(value, x, function, name)
+    if array.shape != (channels,):
+        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {array.shape}")
+    return array.astype(FLOAT64)
+
+
+def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in ("f" if is_written else "fiub"):
+        given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
+        raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
+    if value.shape != (channels,):
+        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {value.shape}")
+    if is_written and not value.flags.writeable:
+        raise ValueError(f"{function}(): {name} must be writeable in training, got a read-only array")
+    return value
+
+
+def checked_activation(activation: Any, function: str) -> str | None:
+    if activation is None:
+        return None
+    if not isinstance(activation, str):
+        raise TypeError(f"{function}(): activation must be a name or None, got {type(activation).__name__!r}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{function}(): activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+    return activation
+
+
+def channel_axis(x: Array, axis: Any, function: str) -> tuple[int, tuple[int, ...], int]:
+    """Return the channel axis, all others, and the number of channels."""
+    channel = single_axis(axis, x.ndim, function)
+    channels = x.shape[channel] if x.ndim else 1
+    return channel, tuple(other for other in range(x.ndim) if other != channel), channels
+
+
+def batch_norm(
+    x: ArrayLike,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    axis: int = 1,
+    activation: str | None = None,
+    out: Any = None,
+    return_stats: bool = False,
+) -> Any:
+    """Normalize each channel, by its running statistics or, in training, by those of the batch.
+
+    Parameters
+    ----------
+    x : array_like
+        The input: channels along `axis`.
+    running_mean, running_var : ndarray, optional
+        One number a channel. Needed without `training`; with it, updated in place.
+    weight, bias : array_like, optional
+        One number a channel: 1 and 0 if not given.
+    training : bool, default False
+        Whether mean and variance are those of `x`.
+    momentum : float, default 0.1
+        What share the batch has in the new running statistics, between 0 and 1.
+    eps : float, default 1e-5
+        Added to the variance, at least 0.
+    axis : int, default 1
+        The axis of the channels.
+    activation : str, optional
+        The name of an element-wise operator without parameters, applied in the same pass over memory.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+    return_stats : bool, default False
+        Whether to return ``(y, mean, var)``: the batch's mean and biased variance in training, else the running ones.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. Integers and bool are computed in float32 if they have at most 16
+        bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If an array is not one of real numbers, or `out` has another type.
+    ValueError
+        If a channel has no or, in training, a single element; if an argument has the wrong shape or value. The running
+        arrays are untouched then.
+    numpy.exceptions.AxisError
+        If the axis is out of bounds.
+
+    Notes
+    -----
+    ``activation((x - mean)/sqrt(var + eps)*weight + bias)``. In training the running arrays become
+    ``(1 - momentum)*running + momentum*batch`` with the unbiased variance, as in torch.
+
+    Error at most 4 ULP of the largest term. In training mean and variance are right for any ratio of them, see
+    `moments`. Without it, all is one factor and one summand a channel. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Ioffe and Szegedy (2015), arXiv:1502.03167; torch.nn.functional.batch_norm
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> fastact.batch_norm(x, training=True, eps=0.0)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> fastact.batch_norm(x, np.array([1.0, 20.0]), np.array([1.0, 4.0]), eps=0.0, activation="relu")
+    array([[0., 0.],
+           [2., 5.]])
+    """
+    function = "batch_norm"
+    given = real(x, function)
+    _, others, channels = channel_axis(given.array, axis, function)
+    checked_number(eps, function, "eps", low=0.0)
+    checked_number(momentum, function, "momentum", 0.0, 1.0)
+    activation = checked_activation(activation, function)
+    old_mean = checked_running(running_mean, channels, function, "running_mean", training)
+    old_var = checked_running(running_var, channels, function, "running_var", training)
+    factor = per_channel(weight, given, channels, function, "weight", 1.0)
+    summand = per_channel(bias, given, channels, function, "bias", 0.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    count = math.prod(given.array.shape[other] for other in others)
+    if not training and (old_mean is None or old_var is None):
+        missing = "running_mean" if old_mean is None else "running_var"
+        raise ValueError(f"{function}(): {missing} must be given without training, got None")
+    if training and count < 2:
+        raise ValueError(f"{function}(): x must have more than one element a channel in training, got {count}")
+    target = Output(out, given.array.shape, given, [given.array])
+    arrays = [given.array, target.array]
+    if training:
+        stats = statistics(MOMENTS, given.array, others)
+        stats[4], stats[5] = factor, summand
+        options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),)}
+        run("moments", arrays, 1, others, stats, apply="normalize", activation=activation, **options)
+        mean, var = stats[0], stats[2] / count
+        update(old_mean, mean, momentum)
+        update(old_var, variance(stats[2], count - 1), momentum)
+    else:
+        assert old_mean is not None
+        assert old_var is not None
+        mean, var = old_mean.astype(FLOAT64), old_var.astype(FLOAT64)
+        stats = np.empty((2, channels))
+        with np.errstate(all="ignore"):
+            stats[0] = factor / np.sqrt(var + eps)
+            stats[1] = summand - mean * stats[0]
+        run("", arrays, 1, others, stats, apply="affine", activation=activation, reduces=False)
+    y = target.result()
+    return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if return_stats else y
+
+
+def update(running: Array | None, batch: Array, momentum: float) -> None:
+    """Move running statistics towards the batch's, in place."""
+    if running is not None:
+        with np.errstate(all="ignore"):
+            running[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * batch
+
+
+def batch_norm_inverse(
+    y: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+    axis: int = 1,
+    out: Any = None,
+) -> Any:
+    """Map normalized data back to where it came from: the inverse of `batch_norm` without an activation.
+
+    Parameters
+    ----------
+    y : array_like
+        Normalized data: channels along `axis`.
+    mean, var : array_like
+        What it was normalized by, one number a channel: see ``return_stats`` of `batch_norm`.
+    weight, bias : array_like, optional
+        As they were given to `batch_norm`.
+    eps : float, default 1e-5
+        As it was given to `batch_norm`.
+    axis : int, default 1
+        The axis of the channels.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `y`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `y` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `batch_norm`.
+
+    Notes
+    -----
+    ``(y - bias)/weight*sqrt(var + eps) + mean``. Error at most 4 ULP of the largest term. Never warns.
+
+    References
+    ----------
+    Ioffe and Szegedy (2015), arXiv:1502.03167
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> y, mean, var = fastact.batch_norm(np.array([[1.0, 10.0], [3.0, 30.0]]), training=True, return_stats=True)
+    >>> fastact.batch_norm_inverse(y, mean, var).round(12)
+    array([[ 1., 10.],
+           [ 3., 30.]])
+    """
+    function = "batch_norm_inverse"
+    given = real(y, function, "y")
+    _, others, channels = channel_axis(given.array, axis, function)
+    checked_number(eps, function, "eps", low=0.0)
+    center = per_channel(mean, given, channels, function, "mean", 0.0)
+    spread = per_channel(var, given, channels, function, "var", 1.0)
+    factor = per_channel(weight, given, channels, function, "weight", 1.0)
+    summand = per_channel(bias, given, channels, function, "bias", 0.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array])
+    stats = np.empty((2, channels))
+    with np.errstate(all="ignore"):
+        stats[0] = np.sqrt(spread + eps) / factor
+        stats[1] = center - summand * stats[0]
+    run("", [given.array, target.array], 1, others, stats, apply="affine", reduces=False)
+    return target.result()
+
+
+def along_axes(value: Any, x: Operand, axes: Sequence[int], function: str, name: str, default: float) -> Array:
+    """Return an argument of the reduced axes' shape, broadcast to the shape of x."""
+    shape = tuple(x.array.shape[axis] for axis in axes)
+    array = np.full(shape, default, x.array.dtype) if value is None else like(value, x, function, name)
+    if array.shape != shape:
+        raise ValueError(f"{function}(): {name} must have shape {shape}, that of the axes, got {array.shape}")
+    ones = [length if axis in axes else 1 for axis, length in enumerate(x.array.shape)]
+    return np.broadcast_to(array.reshape(ones), x.array.shape)
+
+
+def layer_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: Axis = -1,
+    eps: float = 1e-5,
+    out: Any = None,
+) -> Any:
+    """Normalize to mean 0 and variance 1 along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    weight, bias : array_like, optional
+        Of the shape of the axes, in their order in `x`: 1 and 0 if not given.
+    axis : int or tuple of int, default -1
+        The axes that are normalized together.
+    eps : float, default 1e-5
+        Added to the variance, at least 0.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError
+        If an array is not one of real numbers, or `out` has another type.
+    ValueError
+        If an argument has the wrong shape or value, or an axis is named twice.
+    numpy.exceptions.AxisError
+        If an axis is out of bounds.
+
+    Notes
+    -----
+    ``(x - mean)/sqrt(var + eps)*weight + bias`` with the biased variance. Error at most 4 ULP of the largest term, for
+    any ratio of mean and standard deviation. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Ba, Kiros and Hinton (2016), arXiv:1607.06450; torch.nn.functional.layer_norm
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.layer_norm(np.array([[1.0, 3.0], [1e6, 1e6 + 2]]), eps=0.0)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+    function = "layer_norm"
+    given = real(x, function)
+    axes = normalized_axes(axis, given.array.ndim, function)
+    checked_number(eps, function, "eps", low=0.0)
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    summand = along_axes(bias, given, axes, function, "bias", 0.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array, factor, summand])
+    normalize_together([given.array, factor, summand, target.array], axes, eps)
+    return target.result()
+
+
+def normalize_together(arrays: list[Array], axes: tuple[int, ...], eps: float) -> None:
+    """Run layer_norm's kernels on x, weight, bias and y."""
+    stats = statistics(MOMENTS, arrays[0], axes)
+    options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),), "is_exact": False}
+    run("moments", arrays, 1, axes, stats, apply="layer_norm", **options)
+
+
+def rms_norm(
+    x: ArrayLike, weight: ArrayLike | None = None, *, axis: Axis = -1, eps: float = 1e-6, out: Any = None
+) -> Any:
+    """Divide by the root of the mean square along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    weight : array_like, optional
+        Of the shape of the axes, in their order in `x`: 1 if not given.
+    axis : int or tuple of int, default -1
+        The axes that are normalized together.
+    eps : float, default 1e-6
+        Added to the mean square, at least 0.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `layer_norm`.
+
+    Notes
+    -----
+    ``x/sqrt(mean(x**2) + eps)*weight``. Error at most 4 ULP. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Zhang and Sennrich (2019), arXiv:1910.07467; torch.nn.functional.rms_norm
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.rms_norm(np.array([1.0, 7.0]), eps=0.0)
+    array([0.2, 1.4])
+    """
+    function = "rms_norm"
+    given = real(x, function)
+    axes = normalized_axes(axis, given.array.ndim, function)
+    checked_number(eps, function, "eps", low=0.0)
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array, factor])
+    parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
+    stats = statistics(1, given.array, axes)
+    arrays = [given.array, factor, target.array]
+    run("squares", arrays, 1, axes, stats, piece_numbers=1, parameters=parameters, apply="rms_norm", is_exact=False)
+    return target.result()
+
+
+def group_norm(
+    x: ArrayLike,
+    num_groups: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int = 1,
+    eps: float = 1e-5,
+    out: Any = None,
+) -> Any:
+    """Normalize groups of channels of each sample to mean 0 and variance 1.
+
+    Parameters
+    ----------
+    x : array_like
+        The input: samples along axis 0, channels along `axis`. Without samples, channels may be along axis 0.
+    num_groups : int
+        The number of groups; it divides the number of channels.
+    weight, bias : array_like, optional
+        One number a channel: 1 and 0 if not given.
+    axis : int, default 1
+        The axis of the channels.
+    eps : float, default 1e-5
+        Added to the variance, at least 0.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `batch_norm`; ValueError also if `num_groups` does not divide the number of channels.
+
+    Notes
+    -----
+    ``(x - mean)/sqrt(var + eps)*weight + bias`` with mean and biased variance of each group of neighbouring channels of
+    each sample. Error at most 4 ULP of the largest term. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Wu and He (2018), arXiv:1803.08494; torch.nn.functional.group_norm
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), 2, eps=0.0)
+    array([[-1.,  1., -1.,  1.]])
+    """
+    function = "group_norm"
+    given = real(x, function)
+    channel, _, channels = channel_axis(given.array, axis, function)
+    if isinstance(num_groups, bool) or not isinstance(num_groups, (int, np.integer)):
+        raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
+    if num_groups < 1 or channels % num_groups:
+        raise ValueError(f"{function}(): num_groups must divide the {channels} channels, got {num_groups}")
+    checked_number(eps, function, "eps", low=0.0)
+    factor = per_channel(weight, given, channels, function, "weight", 1.0)
+    summand = per_channel(bias, given, channels, function, "bias", 0.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array])
+    shape = given.array.shape or (1,)
+    split = (*shape[:channel], int(num_groups), channels // int(num_groups), *shape[channel + 1 :])
+    arrays = [given.array.reshape(split)]
+    for values in (factor, summand):
+        ones = [length if axis in {channel, channel + 1} else 1 for axis, length in enumerate(split)]
+        arrays.append(np.broadcast_to(values.astype(given.array.dtype).reshape(ones), split))
+    arrays.append(target.array.reshape(split))
+    kept = {channel} | ({0} if channel > 0 else set())
+    normalize_together(arrays, tuple(axis for axis in range(len(split)) if axis not in kept), eps)
+    return target.result()
+
+
+def instance_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int = 1,
+    eps: float = 1e-5,
+    out: Any = None,
+) -> Any:
+    """Normalize each channel of each sample to mean 0 and variance 1.
+
+    Parameters
+    ----------
+    x : array_like
+        The input: samples along axis 0, channels along `axis`. Without samples, channels may be along axis 0.
+    weight, bias : array_like, optional
+        One number a channel: 1 and 0 if not given.
+    axis : int, default 1
+        The axis of the channels.
+    eps : float, default 1e-5
+        Added to the variance, at least 0.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `batch_norm`.
+
+    Notes
+    -----
+    ``(x - mean)/sqrt(var + eps)*weight + bias`` with mean and biased variance of each channel of each sample. Error at
+    most 4 ULP of the largest term. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Ulyanov, Vedaldi and Lempitsky (2016), arXiv:1607.08022; torch.nn.functional.instance_norm
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.instance_norm(np.array([[[1.0, 3.0], [10.0, 30.0]]]), eps=0.0)
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
+    """
+    function = "instance_norm"
+    given = real(x, function)
+    channel, others, channels = channel_axis(given.array, axis, function)
+    checked_number(eps, function, "eps", low=0.0)
+    factor = per_channel(weight, given, channels, function, "weight", 1.0)
+    summand = per_channel(bias, given, channels, function, "bias", 0.0)
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array])
+    axes = others[1:] if channel > 0 else others
+    stats = statistics(MOMENTS, given.array, axes)
+    samples = stats.shape[1] // channels if channels else 0
+    stats[4], stats[5] = np.tile(factor, samples), np.tile(summand, samples)
+    parameters = (float(eps),)
+    arrays = [given.array, target.array]
+    run("moments", arrays, 1, axes, stats, piece_numbers=PIECE, parameters=parameters, apply="normalize")
+    return target.result()
+
+
+def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12, *, out: Any = None) -> Any:
+    """Divide by the p-norm along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    p : float, default 2.0
+        The order of the norm: 1, 2 and inf have kernels, others are powers.
+    axis : int or tuple of int, default -1
+        The axes of the norm.
+    eps : float, default 1e-12
+        The least that is divided by.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x` and, for floats, its type. See `batch_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `layer_norm`; ValueError also if `p` is NaN or negative.
+
+    Notes
+    -----
+    ``x/max(norm_p(x), eps)``. Error at most 4 ULP. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    torch.nn.functional.normalize
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.normalize(np.array([3.0, 4.0]))
+    array([0.6, 0.8])
+    """
+    function = "normalize"
+    given = real(x, function)
+    axes = normalized_axes(axis, given.array.ndim, function)
+    p = checked_number(p, function, "p", low=0.0)
+    checked_number(eps, function, "eps")
+    out = checked_out(out, given.array.shape, given.dtype, function)
+    target = Output(out, given.array.shape, given, [given.array])
+    with np.errstate(all="ignore"):
+        # A NaN norm stays NaN.
+        stats = 1 / np.maximum(norm(given.array, p, axes), eps)
+    run("", [given.array, target.array], 1, axes, stats, apply="scale", reduces=False)
+    return target.result()
+
+
+def norm(x: Array, p: float, axes: tuple[int, ...]) -> Array:
+    """Return the p-norms, float64, of shape (1, kept elements)."""
+    stats = statistics(1, x, axes)
+    stats.fill(0.0)
+    if p == 2:
+        return np.sqrt(run("square_sums", [x], 0, axes, stats, piece_numbers=1))
+    if p in {1, math.inf}:
+        return run("magnitudes" if p == 1 else "peaks", [x], 0, axes, stats, piece_numbers=1)
+    powers = np.abs(x.astype(FLOAT64)) ** p if p else (x != 0).astype(FLOAT64)
+    sums = powers.sum(axis=axes).reshape(1, -1)
+    return sums ** (1 / p) if p else np.asarray(sums)

@@ -1,0 +1,395 @@
+"""Softmax and its logarithm along any axes, logsumexp, and the losses built on them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastact import ufuncs
+from fastact._kernels.reducing import (
+    Axis,
+    Operand,
+    Output,
+    checked_out,
+    kept_shape,
+    like,
+    normalized_axes,
+    real,
+    rounded,
+    run,
+    single_axis,
+    statistics,
+)
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "log_softmax",
+    "logsumexp",
+    "softmax",
+    "softmin",
+]
+
+# What the kernels know of a row: logsumexp in two parts, the largest element, the sum of the rest in two parts.
+# And of a piece of it: the last two.
+EXP_SUMS = 5
+PIECE = 3
+
+
+def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str) -> Any:
+    """Return an array of the shape of x computed with the sums of exp(x) along the axes."""
+    axes = normalized_axes(axis, x.array.ndim, function)
+    target = Output(checked_out(out, x.array.shape, x.dtype, function), x.array.shape, x, [x.array])
+    stats = statistics(EXP_SUMS, x.array, axes)
+    run("exp_sums", [x.array, target.array], 1, axes, stats, piece_numbers=PIECE, apply=kernels)
+    return target.result()
+
+
+def softmax(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
+    """Return exp(x) divided by its sum along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    axis : int or tuple of int or None, default -1
+        The axes along which the result sums to 1; None stands for all.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the shape of `x` and, for floats, its type. Integers and bool are computed in float32 if they have at most 16
+        bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of real numbers of at most 64 bits, or `out` has another type.
+    ValueError
+        If an axis is named twice, or `out` has another shape or is read-only.
+    numpy.exceptions.AxisError
+        If an axis is out of bounds.
+
+    Notes
+    -----
+    ``exp(x)/sum(exp(x))``. A row with NaN or inf is NaN, and so is a row of -inf, as in torch.
+
+    Error at most 2 ULP of each element, subnormal results included. The sum is accumulated in float64 for float32, and
+    with compensation for float64. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Bridle (1990), Neurocomputing, NATO ASI Series F68; torch.nn.functional.softmax
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.softmax(np.array([[1.0, 2.0, 4.0], [1000.0, 1000.0, -np.inf]]))
+    array([[0.04201007, 0.1141952 , 0.84379473],
+           [0.5       , 0.5       , 0.        ]])
+    """
+    return mapped("softmax", real(x, "softmax"), axis, out, "softmax")
+
+
+def softmin(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
+    """Return exp(-x) divided by its sum along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    axis : int or tuple of int or None, default -1
+        The axes along which the result sums to 1; None stands for all.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the shape of `x` and, for floats, its type. See `softmax`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax`.
+
+    Notes
+    -----
+    ``softmax(-x)``, to the last bit.
+
+    References
+    ----------
+    torch.nn.functional.softmin
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.softmin(np.array([1.0, 2.0, 4.0]))
+    array([0.70538451, 0.25949646, 0.03511903])
+    """
+    given = real(x, "softmin")
+    return mapped("softmin", Operand(np.negative(given.array), given.dtype), axis, out, "softmax")
+
+
+def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
+    """Return the logarithm of `softmax`.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    axis : int or tuple of int or None, default -1
+        The axes along which exp(result) sums to 1; None stands for all.
+    out : ndarray, optional
+        Where the result is written, of the result's shape and type. It may be `x`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the shape of `x` and, for floats, its type. See `softmax`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax`.
+
+    Notes
+    -----
+    ``x - logsumexp(x)``. A row with NaN or inf is NaN, and so is a row of -inf, as in torch.
+
+    Error at most 2 ULP of each element, also where it is close to 0: the largest element's own term is left out of the
+    sum, ``log1p`` of the rest keeps all digits. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Blanchard, Higham and Higham (2021), IMA Journal of Numerical Analysis 41; torch.nn.functional.log_softmax
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.log_softmax(np.array([0.0, 1.0, 100.0]))
+    array([-1.00000000e+02, -9.90000000e+01, -1.38322909e-43])
+    """
+    return mapped("log_softmax", real(x, "log_softmax"), axis, out, "log_softmax")
+
+
+def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return log(sum(exp(x))) along the axes.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape and layout.
+    axis : int or tuple of int or None, default None
+        The axes to sum over; None stands for all.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the type of `x` for floats. See `softmax`.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax`.
+
+    Notes
+    -----
+    ``max(x) + log1p(rest)``, the rest being the sum of exp(x - max(x)) over the other elements. A row of -inf, or of no
+    elements, gives -inf; a row with inf gives inf; a row with NaN gives NaN.
+
+    Error at most 1 ULP of ``log1p(rest)`` and one rounding. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    Blanchard, Higham and Higham (2021), IMA Journal of Numerical Analysis 41; torch.logsumexp
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.logsumexp(np.array([[1.0, 2.0, 4.0], [1000.0, 1000.0, -np.inf]]), axis=-1)
+    array([   4.16984602, 1000.69314718])
+    """
+    given = real(x, "logsumexp")
+    axes = normalized_axes(axis, given.array.ndim, "logsumexp")
+    high, low = log_of_sum(given, axes)
+    return rounded(sum_of_parts(high, low), kept_shape(given.array.shape, axes, keepdims), given.dtype)
+
+
+def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return logsumexp in two parts, float64, one element for each kept one."""
+    stats = statistics(EXP_SUMS, x.array, axes)
+    stats[0], stats[1] = -np.inf, 0.0
+    run("exp_sums", [x.array], 0, axes, stats, piece_numbers=PIECE)
+    return stats[0], stats[1]
+
+
+def sum_of_parts(high: Any, low: Any) -> Any:
+    """Return high + low; the low part of an infinite number is not one."""
+    with np.errstate(all="ignore"):
+        return np.where(np.isinf(high), high, high + low)
+
+
+def cross_entropy(
+    logits: ArrayLike, target: ArrayLike, axis: int = -1, *, reduction: str = "mean", ignore_index: int = -100
+) -> Any:
+    """Return the cross entropy of softmax(logits) for integer classes.
+
+    Parameters
+    ----------
+    logits : array_like
+        The logits: classes along `axis`.
+    target : array_like of int
+        The class of each element of the other axes.
+    axis : int, default -1
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What is returned: a number, or the loss of each element of the other axes.
+    ignore_index : int, default -100
+        Elements of this class do not count; without reduction, their loss is 0.
+
+    Returns
+    -------
+    scalar or ndarray
+        Of the type of `logits` for floats. See `softmax`.
+
+    Raises
+    ------
+    TypeError
+        If `logits` is not an array of real numbers, or `target` not one of integers.
+    ValueError
+        If the shapes do not fit, a class does not exist, or `reduction` is none of the three.
+    numpy.exceptions.AxisError
+        If the axis is out of bounds.
+
+    Notes
+    -----
+    ``logsumexp(logits) - logits[target]``, computed in two parts: a small loss keeps its digits. The mean of nothing is
+    NaN. Never warns. The same for any number of threads.
+
+    References
+    ----------
+    torch.nn.functional.cross_entropy
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.cross_entropy(np.array([[0.0, 0.0], [100.0, 0.0]]), np.array([0, 0]), reduction="none")
+    array([6.93147181e-01, 3.72007598e-44])
+    """
+    function = "cross_entropy"
+    checked_reduction(reduction, function)
+    given, classes, is_counted, channel = checked_targets(logits, target, axis, ignore_index, function)
+    loss = np.where(is_counted, losses(given, classes, channel), 0.0)
+    return reduced(loss, reduction, int(is_counted.sum()), given)
+
+
+def losses(x: Operand, classes: Any, channel: int) -> Any:
+    """Return the cross entropy of each element, float64."""
+    high, low = log_of_sum(x, (channel,) if x.array.ndim else ())
+    if classes.size == 0 or x.array.size == 0:
+        return np.zeros(classes.shape)
+    chosen = np.take_along_axis(np.atleast_1d(x.array), np.expand_dims(classes, channel), channel)
+    with np.errstate(all="ignore"):
+        return (high.reshape(classes.shape) - chosen.reshape(classes.shape)) + low.reshape(classes.shape)
+
+
+def checked_targets(
+    logits: Any, target: Any, axis: Any, ignore_index: int, function: str
+) -> tuple[Operand, Any, Any, int]:
+    """Return the logits, the classes (0 for what is ignored), what is not ignored, and the axis of the classes."""
+    given = real(logits, function, "logits")
+    channel = single_axis(axis, given.array.ndim, function)
+    classes = np.asarray(target)
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"{function}(): target must be an array of integers, got dtype {classes.dtype}")
+    shape = kept_shape(given.array.shape, (channel,))
+    if classes.shape != shape:
+        raise ValueError(
+            f"{function}(): target must have shape {shape}, that of logits without axis, got {classes.shape}"
+        )
+    count = given.array.shape[channel] if given.array.ndim else 1
+    is_counted = classes != ignore_index
+    if np.any(is_counted & ((classes < 0) | (classes >= count))):
+        raise ValueError(f"{function}(): target must be classes from 0 to {count - 1} or {ignore_index}, got others")
+    return given, np.where(is_counted, classes, 0).astype(np.intp), is_counted, channel
+
+
+def checked_reduction(reduction: Any, function: str) -> None:
+    if reduction not in {"mean", "sum", "none"}:
+        raise ValueError(f"{function}(): reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def reduced(loss: Any, reduction: str, count: int, given: Operand) -> Any:
+    """Return the losses as they are, or their sum, or their mean over `count`, in the caller's type."""
+    with np.errstate(all="ignore"):
+        if reduction == "none":
+            return rounded(loss, loss.shape, given.dtype)
+        total = np.float64(loss.sum(dtype=np.float64))
+        return given.dtype.type(total / np.float64(count) if reduction == "mean" else total)
+
+
+def checked_together(logits: Any, target: Any, function: str) -> tuple[Operand, Any]:
+    """Return two arrays of one shape, in the type that the first is computed in."""
+    given = real(logits, function, "logits")
+    other = like(target, given, function, "target")
+    if other.shape != given.array.shape:
+        raise ValueError(f"{function}(): target must have the shape of logits, {given.array.shape}, got {other.shape}")
+    return given, other
+
+
+def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike, *, reduction: str = "mean") -> Any:
+    """Return the binary cross entropy of sigmoid(logits).
+
+    Parameters
+    ----------
+    logits, target : array_like
+        Of one shape; targets are probabilities.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What is returned: a number, or the loss of each element.
+
+    Returns
+    -------
+    scalar or ndarray
+        Of the type of `logits` for floats. See `softmax`.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an array of real numbers.
+    ValueError
+        If the shapes differ, or `reduction` is none of the three.
+
+    Notes
+    -----
+    ``(1 - target)*logits + softplus(-logits)``, computed as ``softplus(-abs(logits))`` plus ``abs(logits)`` times what
+    the target is off: no term is subtracted from another. The mean of nothing is NaN. Never warns.
+
+    References
+    ----------
+    torch.nn.functional.binary_cross_entropy_with_logits
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> fastact.binary_cross_entropy_with_logits(np.array([0.0, 100.0]), np.array([1.0, 1.0]), reduction="none")
+    array([6.93147181e-01, 3.72007598e-44])
+    """
+    function = "binary_cross_entropy_with_logits"
+    checked_reduction(reduction, function)
+    given, other = checked_together(logits, target, function)
+    x = given.array
+    size = np.abs(x)
+    with np.errstate(all="ignore"):
+        loss = np.asarray(ufuncs.softplus(-size, x.dtype.type(1)) + size * np.where(x >= 0, 1 - other, other))
+    return reduced(loss, reduction, x.size, given)

@@ -1,0 +1,761 @@
+"""Softmax, moments, normalizations, losses and penalties: accuracy, special values, axes, layouts, arguments."""
+
+import doctest
+import inspect
+import math
+import warnings
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+from numpy.exceptions import AxisError
+
+import fastact
+from cases import FLOATS, assert_same_bits, each_dtype
+from fastact import grad, normalization, penalties, ufuncs
+from fastact._kernels.registry import OPERATORS
+
+mpmath.mp.dps = 60
+INF, NAN = np.inf, np.nan
+
+SOFTMAX = ("softmax", "softmin", "log_softmax")
+LOSSES = ("logsumexp", "cross_entropy", "binary_cross_entropy_with_logits")
+NAMES = (*SOFTMAX, *LOSSES, *normalization.__all__, *penalties.__all__)
+GRADIENTS = [name for name in grad.__all__ if name not in {row.name for row in OPERATORS}]
+FUNCTIONS = {name: getattr(fastact, name) for name in NAMES}
+FUNCTIONS |= {f"grad.{name}": getattr(grad, name) for name in GRADIENTS}
+# Functions of one array that keep its shape, with channels along axis 1 where there are any.
+MAPS = {
+    **{name: getattr(fastact, name) for name in (*SOFTMAX, "layer_norm", "rms_norm", "normalize", "instance_norm")},
+    "batch_norm": lambda x, **options: fastact.batch_norm(x, training=True, **options),
+    "group_norm": lambda x, **options: fastact.group_norm(x, 2, **options),
+    "inference": lambda x, **options: fastact.batch_norm(x, np.zeros(6), np.full(6, 2.0), **options),
+    "inverse": lambda x, **options: fastact.batch_norm_inverse(x, np.ones(6), np.full(6, 2.0), **options),
+}
+# Those whose axis is any axis.
+ALONG = ("softmax", "log_softmax", "layer_norm", "rms_norm", "normalize")
+
+each_function = pytest.mark.parametrize("name", FUNCTIONS)
+each_map = pytest.mark.parametrize("name", MAPS)
+
+
+def normal(shape, dtype, seed=0, scale=3.0, mean=0.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale + mean).astype(dtype)
+
+
+def ulp(exact, dtype):
+    """Return the unit in the last place of exact numbers, subnormal ones included."""
+    info = np.finfo(dtype)
+    exponents = np.array([int(mpmath.frexp(number)[1]) - 1 if number else info.minexp for number in exact])
+    return np.ldexp(1.0, np.maximum(exponents, info.minexp) - info.nmant)
+
+
+def error(computed, exact, dtype):
+    """Return the largest error in units in the last place of each number, or in given units."""
+    differences = [float(abs(mpmath.mpf(float(y)) - e)) for y, e in zip(computed, exact, strict=True)]
+    return max(np.array(differences) / ulp(exact, dtype))
+
+
+def exact_softmax(row):
+    """Return softmax, log_softmax and logsumexp with many digits, and the sum of the rest."""
+    numbers = [mpmath.mpf(float(x)) for x in row]
+    top = max(numbers)
+    first = numbers.index(top)
+    terms = [mpmath.exp(x - top) for x in numbers]
+    log_sum = mpmath.log1p(mpmath.fsum(terms[:first] + terms[first + 1 :]))
+    total = mpmath.fsum(terms)
+    return [t / total for t in terms], [x - top - log_sum for x in numbers], top + log_sum, max(abs(top), log_sum)
+
+
+def rows(n, dtype):
+    """Return rows of every kind: spread, offset, equal, with one far above the others."""
+    generator = np.random.default_rng(n)
+    x = generator.standard_normal(n)
+    yield (x * 5).astype(dtype)
+    yield (x * 30 + 200).astype(dtype)
+    yield (x * 1e-3 - 1e4).astype(dtype)
+    yield np.full(n, 0.1, dtype)
+    yield np.where(np.arange(n) == n // 2, 50, x).astype(dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [1, 2, 10, 33, 64, 257, 1000, 50_000])
+def test_softmax_family_is_accurate(n, dtype):
+    """Rows, pieces of rows (above 65536 elements: the other test) and columns."""
+    for row in list(rows(n, dtype))[: 5 if n <= 1000 else 1]:
+        soft, log_soft, log_sum, largest = exact_softmax(row)
+        columns = np.repeat(row[:, None], 17, axis=1)
+        for x, axis, index in ((row, -1, ...), (columns, 0, (slice(None), 3))):
+            assert error(fastact.softmax(x, axis)[index], soft, dtype) <= 2.0
+            assert error(fastact.log_softmax(x, axis)[index], log_soft, dtype) <= 2.0
+            result = np.atleast_1d(fastact.logsumexp(x, axis))[-1]
+            assert float(abs(mpmath.mpf(float(result)) - log_sum)) <= 1.5 * ulp([largest], dtype)[0]
+
+
+def test_float32_softmax_over_many_rows():
+    for n in (2, 10, 100, 3000):
+        x = normal((300_000 // n, n), np.float32, scale=12)
+        wide = x.astype(np.longdouble)
+        wide -= wide.max(axis=1, keepdims=True)
+        exact = np.exp(wide)
+        exact = (exact / exact.sum(axis=1, keepdims=True)).astype(float)
+        unit = np.ldexp(1.0, np.maximum(np.frexp(exact)[1] - 1, -126) - 23)
+        assert (np.abs(fastact.softmax(x) - exact) / unit).max() <= 2.0
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [70_000, 200_001])
+def test_long_rows_are_accurate(n, dtype):
+    """In pieces, along a row and along columns, beside NumPy in long double."""
+    row = normal(n, dtype)
+    wide = row.astype(np.longdouble)
+    terms = np.exp(wide - wide.max())
+    exact = terms / terms.sum()
+    unit = np.spacing(exact.astype(dtype)).astype(float)
+    columns = np.repeat(row[:, None], 16, axis=1)
+    for x, axis, index in ((row, 0, ...), (columns, 0, (slice(None), 5))):
+        assert (np.abs(fastact.softmax(x, axis)[index] - exact) / unit).max() <= 2.0
+        exact_log = wide - wide.max() - np.log(terms.sum())
+        assert (
+            np.abs(fastact.log_softmax(x, axis)[index] - exact_log) / np.spacing(-exact_log.astype(dtype))
+        ).max() <= 2
+
+
+SPECIAL_ROWS = [
+    [INF, 0.0], [-INF, -INF], [NAN, 1.0], [1.0, NAN], [INF, INF], [-INF, 0.0], [INF, -INF], [1e30, 1e30], [1e30, 0.0],
+    [-1e30, 0.0], [3e38, -3e38], [0.0, -200.0], [5000.0, 4999.0], [INF, NAN], [-INF, NAN], [0.0, -0.0], [7.0, -INF],
+]  # fmt: skip
+
+
+@each_dtype
+@pytest.mark.parametrize("row", SPECIAL_ROWS, ids=str)
+def test_softmax_of_special_values(row, dtype):
+    """As torch says, for short rows, for long ones and for columns."""
+    x = np.array(row, dtype)
+    long = np.concatenate([np.full(70_000, min(row, key=lambda v: (not math.isnan(v), v)), dtype), x])
+    top = max(row)
+    has_nan, has_inf = np.isnan(x).any(), top == INF
+    log = NAN if has_nan else 0.0 if math.isinf(top) else math.log1p(sum(math.exp(v - top) for v in sorted(row)[:-1]))
+    log_sum = top + log
+    for array, axis in ((x, -1), (np.repeat(x[:, None], 20, axis=1), 0)):
+        result = np.asarray(fastact.logsumexp(array, axis))
+        np.testing.assert_allclose(result, np.full_like(result, log_sum), rtol=1e-6)
+        soft = fastact.softmax(array, axis)
+        if has_nan or has_inf or top == -INF:
+            assert np.isnan(soft).all()
+            assert np.isnan(fastact.log_softmax(array, axis)).all()
+        else:
+            np.testing.assert_allclose(soft.sum(axis=axis), 1, rtol=1e-6)
+            log_soft = fastact.log_softmax(array, axis).astype(float)
+            with np.errstate(all="ignore"):
+                expected = ((array.astype(float) - float(dtype.type(top))) - log).astype(dtype)
+            np.testing.assert_allclose(log_soft, expected, rtol=1e-6, atol=1e-6)
+    assert np.isnan(fastact.logsumexp(long)) == has_nan
+    if not has_nan:
+        assert np.isnan(fastact.softmax(long)).all() == (has_inf or top == -INF)
+        assert fastact.logsumexp(long) == (log_sum if math.isinf(top) else fastact.logsumexp(long))
+
+
+def test_rows_of_one_element_and_one_hot_rows_are_exactly_one():
+    for dtype in FLOATS:
+        x = normal((50, 1), dtype, scale=1000)
+        assert (fastact.softmax(x) == 1).all()
+        assert (fastact.log_softmax(x) == 0).all()
+        assert (fastact.logsumexp(x, -1) == x[:, 0]).all()
+        far = np.array([[1000.3, 0.3], [0.7, -2000.0]], dtype)
+        assert (fastact.softmax(far).max(axis=1) == 1).all()
+
+
+# ---- Moments.
+
+
+def exact_moments(x):
+    """Return mean and biased variance of a 1-D array as fractions."""
+    numbers = [Fraction(float(number)) for number in x]
+    mean = sum(numbers) / len(numbers)
+    return mean, sum((number - mean) ** 2 for number in numbers) / len(numbers)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 1e2, 1e4, 1e6])
+@pytest.mark.parametrize("n", [2, 31, 1000, 5000])
+@each_dtype
+def test_variance_is_right_for_any_ratio_of_mean_and_std(dtype, n, ratio):
+    row = normal(n, dtype, seed=n, scale=1.0, mean=ratio)
+    mean, var = (float(number) for number in exact_moments(row))
+    columns = np.repeat(row[:, None], 17, axis=1)
+    for x, axis in ((row, None), (columns, 0), (columns[:, ::2], 0), (np.repeat(row, 2)[::2], 0)):
+        got_mean, got_var = (np.atleast_1d(number)[-1] for number in fastact.moments(x, axis))
+        assert abs(got_mean - mean) <= 2 * np.spacing(np.dtype(dtype).type(max(abs(mean), 1)))
+        assert abs(float(got_var) - var) <= 4 * np.spacing(np.dtype(dtype).type(var))
+
+
+def test_variance_where_data_drift_or_begin_far_away():
+    """A shift by the first element of all, or Welford's update in float32, would lose the digits."""
+    drift = (np.arange(200_000) // 1000 * 1e4 + np.random.default_rng(0).standard_normal(200_000)).astype(np.float32)
+    outlier = normal(100_000, np.float32, scale=1.0)
+    outlier[0] = 1e6
+    for x in (drift, outlier):
+        exact = x.astype(np.longdouble).var()
+        assert abs(fastact.moments(x)[1] - exact) <= 4 * np.spacing(np.float32(exact))
+
+
+@pytest.mark.slow
+def test_variance_of_1e8_elements():
+    x = np.random.default_rng(0).standard_normal(100_000_000, dtype=np.float32)
+    x += np.float32(1e6)
+    wide_mean = sum(block.sum(dtype=np.float64) for block in np.split(x, 100)) / x.size
+    exact = sum(((block - wide_mean) ** 2).sum() for block in np.split(x, 100)) / x.size
+    assert abs(fastact.moments(x)[1] - exact) <= 4 * np.spacing(np.float32(exact))
+
+
+@each_dtype
+@pytest.mark.parametrize("value", [0.1, 1e6 / 3, -3e30])
+def test_variance_of_a_constant_is_zero(value, dtype):
+    x = np.full((20_001, 3), value, dtype)
+    for axis in (0, 1, None):
+        mean, var = fastact.moments(x, axis)
+        assert (np.asarray(var) == 0).all()
+        assert (np.asarray(mean) == dtype.type(value)).all()
+    assert (fastact.batch_norm(x, training=True) == 0).all()
+
+
+def test_moments_of_special_values():
+    for row, mean, var in (
+        ([INF, 1.0], INF, NAN), ([1.0, INF], INF, NAN), ([1.0, -INF], -INF, NAN), ([INF, -INF], NAN, NAN),
+        ([NAN, 1.0], NAN, NAN), ([1.0, NAN], NAN, NAN), ([], NAN, NAN), ([3.0], 3.0, 0.0), (3.0, 3.0, 0.0),
+        ([1e308, 1e308], 1e308, 0.0), ([1e200, -1e200], 0.0, INF),
+    ):  # fmt: skip
+        np.testing.assert_equal(fastact.moments(np.array(row)), (mean, var))
+    assert np.isnan(fastact.moments([1.0], correction=1)[1])
+    assert fastact.moments([1.0, 2.0], correction=1)[1] == 0.5
+    assert fastact.moments([1.0, 2.0], correction=2)[1] == INF
+    np.testing.assert_equal(fastact.moments(np.zeros((0, 3)), 0), (np.full(3, NAN),) * 2)
+    assert fastact.moments(np.zeros((3, 0)), 0)[0].shape == (0,)
+
+
+# ---- Normalizations.
+
+
+def textbook(x, mean, var, weight, bias, eps, axes):
+    """Return the normalization in long double, and the largest term of its row."""
+    scale = weight / np.sqrt(var + eps)
+    exact = (x - mean) * scale + bias
+    return exact, np.maximum(np.abs(exact - bias).max(axis=axes, keepdims=True), np.abs(bias))
+
+
+NORMALIZATION_SHAPES = [(40, 6), (300, 6), (9, 6, 11), (4, 6, 8, 9), (3, 6, 70, 70)]
+
+
+@each_dtype
+@pytest.mark.parametrize("mean", [0.0, 1000.0])
+@pytest.mark.parametrize("shape", NORMALIZATION_SHAPES, ids=str)
+def test_normalizations_to_4_ulp_of_the_largest_term(shape, mean, dtype):
+    x = normal(shape, dtype, mean=mean)
+    weight, bias = normal(6, dtype, 1, 1.0), normal(6, dtype, 2, 1.0)
+    wide = x.astype(np.longdouble)
+    broad = (1, 6) + (1,) * (len(shape) - 2)
+    w, b = weight.reshape(broad).astype(np.longdouble), bias.reshape(broad).astype(np.longdouble)
+    batch, last, each = (0, *range(2, len(shape))), (len(shape) - 1,), tuple(range(2, len(shape)))
+    eps = 1e-5
+
+    def check(y, axes, weight=w, bias=b):
+        # Neither mean nor variance of numbers far from 0 are exact in long double.
+        near = wide - mean
+        average, var = near.mean(axis=axes, keepdims=True), near.var(axis=axes, keepdims=True)
+        exact, largest = textbook(near, average, var, weight, bias, np.longdouble(eps), axes)
+        assert (np.abs(y - exact) / np.spacing(largest.astype(dtype))).max() <= 4.0
+
+    check(fastact.batch_norm(x, None, None, weight, bias, True), batch)
+    check(fastact.layer_norm(x), last, np.longdouble(1), np.longdouble(0))
+    check(fastact.layer_norm(x, axis=0), (0,), np.longdouble(1), np.longdouble(0))
+    if each:
+        check(fastact.instance_norm(x, weight, bias), each)
+        check(fastact.group_norm(x, 1, weight, bias), (1, *each))
+        check(fastact.layer_norm(x, axis=(1, *each), weight=np.broadcast_to(weight.reshape(broad[1:]), shape[1:]),
+                                 bias=np.broadcast_to(bias.reshape(broad[1:]), shape[1:])), (1, *each))  # fmt: skip
+    running_mean, running_var = normal(6, dtype, 3, 1.0), normal(6, dtype, 4, 1.0) ** 2
+    y = fastact.batch_norm(x, running_mean, running_var, weight, bias)
+    m, v = (a.reshape(broad).astype(np.longdouble) for a in (running_mean, running_var))
+    exact, _ = textbook(wide, m, v, w, b, eps, batch)
+    largest = np.abs(wide * w / np.sqrt(v + eps)) + np.abs(m * w / np.sqrt(v + eps)) + np.abs(b)
+    assert (np.abs(y - exact) / np.spacing(largest.astype(dtype))).max() <= 4.0
+    exact = wide / np.sqrt((wide**2).mean(axis=-1, keepdims=True) + np.longdouble(1e-6))
+    assert (np.abs(fastact.rms_norm(x) - exact) / np.spacing(np.abs(exact).astype(dtype))).max() <= 4.0
+    for p in (1, 2, 3, 0.5, INF):
+        size = (
+            np.abs(wide).max(axis=-1, keepdims=True)
+            if p == INF
+            else (np.abs(wide) ** p).sum(-1, keepdims=True) ** (1 / p)
+        )
+        unit = np.spacing(np.abs(wide / size).astype(dtype))
+        assert (np.abs(fastact.normalize(x, p) - wide / size) / unit).max() <= (4.0 if p in {1, 2, INF} else 16.0)
+
+
+def test_float32_layer_norm_at_mean_1e6():
+    x = normal((5, 1000), np.float32, scale=1.0, mean=1e6)
+    wide = x.astype(np.longdouble)
+    exact = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    assert np.abs(fastact.layer_norm(x) - exact).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", [row.name for row in OPERATORS if not row.parameters])
+@pytest.mark.parametrize("shape", [(40, 6), (3, 6, 50, 50), (70_000, 6)], ids=str)
+def test_activations_are_fused(name, shape):
+    """The same bits as one after the other, in training and inference, channels anywhere."""
+    x = normal(shape, np.float32)
+    for axis, array in ((1, x), (-1, np.moveaxis(x, 1, -1)), (-1, np.ascontiguousarray(np.moveaxis(x, 1, -1)))):
+        for options in ({"training": True}, {"running_mean": np.full(6, 0.1), "running_var": np.full(6, 2.0)}):
+            plain = fastact.batch_norm(array, axis=axis, **options)
+            fused = fastact.batch_norm(array, axis=axis, activation=name, **options)
+            assert_same_bits(fused, getattr(ufuncs, name)(plain))
+
+
+@each_dtype
+def test_running_statistics_are_torchs(dtype):
+    torch = pytest.importorskip("torch")
+    x = normal((20, 6, 5, 4), dtype)
+    ours = np.zeros(6, dtype), np.ones(6, dtype)
+    theirs = torch.zeros(6, dtype=torch.float64), torch.ones(6, dtype=torch.float64)
+    for step in range(20):
+        batch = x * (1 + step) + step
+        y, mean, var = fastact.batch_norm(batch, *ours, training=True, momentum=0.3, return_stats=True)
+        expected = torch.nn.functional.batch_norm(
+            torch.from_numpy(batch).double(), *theirs, training=True, momentum=0.3
+        )
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mean, batch.mean((0, 2, 3), dtype=np.float64), rtol=1e-6)
+        np.testing.assert_allclose(var, batch.var((0, 2, 3), dtype=np.float64), rtol=1e-6)
+        for running, reference in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(running, reference, rtol=20 * np.finfo(dtype).eps)
+    before = [running.copy() for running in ours]
+    y, mean, var = fastact.batch_norm(x, *ours, return_stats=True)
+    for got, running, old in zip((mean, var), ours, before, strict=True):
+        assert_same_bits(got, running)
+        assert_same_bits(running, old)
+
+
+@each_dtype
+def test_inverse_gives_x_back(dtype):
+    x = normal((50, 6, 7), dtype, mean=10)
+    weight, bias = np.linspace(0.5, 2, 6).astype(dtype), np.linspace(-1, 1, 6).astype(dtype)
+    y, mean, var = fastact.batch_norm(x, None, None, weight, bias, True, return_stats=True)
+    back = fastact.batch_norm_inverse(y, mean, var, weight, bias)
+    assert np.abs(back - x).max() <= 16 * np.spacing(np.abs(x).max())
+
+
+# ---- Penalties and losses.
+
+
+@each_dtype
+def test_penalties_are_as_exact_as_fsum(dtype):
+    for n in (0, 1, 7, 100, 5000, 100_000):
+        for scale in (1.0, 1e10):
+            w = normal(n, dtype) * (np.random.default_rng(1).uniform(0, 1, n) ** 20 * scale).astype(dtype)
+            magnitudes = math.fsum(abs(float(x)) for x in w)
+            squares = float(sum(Fraction(float(x)) ** 2 for x in w)) if n <= 5000 else None
+            for array in (w, np.repeat(w, 2)[::2], w[::-1]):
+                l1, l2 = fastact.l1_penalty(array, 1.0), fastact.l2_penalty(array, 1.0)
+                assert type(l1) is type(l2) is np.float64
+                assert abs(l1 - magnitudes) <= np.spacing(magnitudes)
+                if squares is not None:
+                    assert abs(l2 - squares) <= np.spacing(squares)
+                assert fastact.elastic_net_penalty(array, 0.5, 0.25) == pytest.approx(0.5 * l1 + 0.25 * l2, rel=1e-15)
+
+
+@each_dtype
+def test_penalties_keep_what_a_large_number_hides(dtype):
+    w = np.ones(100_001, dtype)
+    w[7] = 2.0**53
+    assert fastact.l1_penalty(w, 1) == 2.0**53 + 100_000
+    w[7] = 2.0**27
+    assert fastact.l2_penalty(w, 1) == 2.0**54 + 100_000
+    for w in normal((300, 3), dtype):
+        assert fastact.l2_penalty(w, 1) == float(sum(Fraction(float(x)) ** 2 for x in w))
+
+
+def test_penalties_of_special_values():
+    assert fastact.l1_penalty([1.0, -INF], 1.0) == INF
+    assert fastact.l2_penalty([1e200, 1.0], 1.0) == INF
+    assert np.isnan(fastact.l1_penalty([INF, NAN], 1.0))
+    assert np.isnan(fastact.l2_penalty([1.0, NAN], 1.0))
+    assert fastact.l1_penalty(np.float32(-3), 2) == 6
+    assert fastact.l2_penalty(np.array([3, 4]), 1) == 25
+
+
+def test_cross_entropy():
+    x = normal((4, 5, 3), np.float64)
+    target = np.random.default_rng(0).integers(0, 5, (4, 3))
+    target[1, 2] = -100
+    each = np.array(
+        [[np.log(np.exp(x[i, :, k]).sum()) - x[i, max(target[i, k], 0), k] for k in range(3)] for i in range(4)]
+    )
+    each[1, 2] = 0
+    np.testing.assert_allclose(fastact.cross_entropy(x, target, 1, reduction="none"), each, rtol=1e-13)
+    np.testing.assert_allclose(fastact.cross_entropy(x, target, axis=1, reduction="sum"), each.sum())
+    np.testing.assert_allclose(fastact.cross_entropy(x, target, 1), each.sum() / 11)
+    assert fastact.cross_entropy(np.array([1.0, 3.0], np.float32), 1).dtype == np.float32
+    assert np.isnan(fastact.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)))
+    assert np.isnan(fastact.cross_entropy(np.zeros((1, 3)), np.array([-100])))
+    for bad in (np.array([5] * 4), np.array([-1] * 4), np.zeros(3, int)):
+        with pytest.raises(ValueError, match="target must"):
+            fastact.cross_entropy(x[:, :, 0], bad)
+    with pytest.raises(TypeError, match="target must be an array of integers"):
+        fastact.cross_entropy(x[:, :, 0], np.zeros(4))
+    with pytest.raises(ValueError, match="reduction must"):
+        fastact.cross_entropy(x[:, :, 0], np.zeros(4, int), reduction="median")
+
+
+def test_small_losses_keep_their_digits():
+    logits = np.array([[60.0, 0.0], [0.0, 40.0]])
+    target = np.array([0, 1])
+    np.testing.assert_allclose(
+        fastact.cross_entropy(logits, target, reduction="none"), np.exp([-60.0, -40.0]), rtol=1e-15
+    )
+    np.testing.assert_allclose(np.diag(grad.cross_entropy(logits, target)), -np.exp([-60.0, -40.0]) / 2, rtol=1e-15)
+    ones = np.ones(2)
+    np.testing.assert_allclose(
+        fastact.binary_cross_entropy_with_logits(logits.max(1), ones, reduction="none"), np.exp([-60.0, -40.0])
+    )
+
+
+# ---- Axes, layouts, threads, types, arguments.
+
+
+@pytest.mark.parametrize("name", ALONG)
+@pytest.mark.parametrize("shape", [(3, 4, 5), (50, 40), (20, 3, 150), (2, 9000), (5, 1, 7)], ids=str)
+@each_dtype
+def test_axes_and_layouts(name, shape, dtype):
+    """Any axes of any layout: what the contiguous last axis gives, to rounding; out and in place: the same bits."""
+    function = MAPS[name]
+    base = normal(shape, dtype)
+    for axis in (*range(-len(shape), len(shape)), (0, -1), tuple(range(len(shape))), (len(shape) - 1, 0)):
+        axes = sorted(k % len(shape) for k in np.atleast_1d(axis))
+        kept = [k for k in range(len(shape)) if k not in axes]
+        order = [*kept, *axes]
+        flat = np.ascontiguousarray(base.transpose(order)).reshape([shape[k] for k in kept] + [-1])
+        expected = function(flat).reshape([shape[k] for k in order]).transpose(np.argsort(order))
+        wide = np.zeros([2 * n for n in shape], dtype)
+        inner = tuple(slice(None, None, -2) for _ in shape)
+        strided = wide[inner]
+        strided[...] = base
+        for x in (base, np.asfortranarray(base), strided):
+            y = function(x, axis=axis)
+            np.testing.assert_allclose(y, expected, rtol=64 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
+            for out in (np.empty(shape, dtype), np.empty(shape, dtype, order="F"), np.empty_like(wide)[inner]):
+                assert function(x, axis=axis, out=out) is out
+                np.testing.assert_allclose(out, y, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
+        in_place = base.copy()
+        assert_same_bits(function(in_place, axis=axis, out=in_place), function(base, axis=axis))
+
+
+@each_map
+@each_dtype
+def test_overlapping_output(name, dtype):
+    """An output that begins elsewhere in the input's memory must not change what is read."""
+    memory = normal((31, 6, 40), dtype)
+    expected = MAPS[name](memory[:-1].copy())
+    assert_same_bits(MAPS[name](memory[:-1], out=memory[1:]), expected)
+
+
+@each_map
+@each_dtype
+@pytest.mark.parametrize("shape", [(50, 6, 999), (3, 6, 70_001), (150_000, 6), (70_000, 6, 1), (2, 6, 3)], ids=str)
+def test_bits_do_not_depend_on_threads(name, shape, dtype):
+    x = normal(shape, dtype)
+    results = []
+    for count in (1, 2, 5):
+        with fastact.threads(count):
+            moment = fastact.moments(x, (0, -1)) + fastact.moments(x, 0) + fastact.moments(x)
+            results.append((MAPS[name](x), fastact.logsumexp(x), fastact.l2_penalty(x, 1), *moment))
+    for result in results[1:]:
+        for a, b in zip(result, results[0], strict=True):
+            assert_same_bits(a, b)
+
+
+@each_map
+def test_types(name):
+    """float16 in, float16 out, computed in float32; integers in a float wide enough; the same for lists."""
+    x = np.random.default_rng(0).integers(-9, 9, (8, 6, 10))
+    function = MAPS[name]
+    wide = function(x.astype(np.float32))
+    half = function(x.astype(np.float16))
+    assert half.dtype == np.float16
+    assert_same_bits(half, wide.astype(np.float16))
+    out = np.empty(x.shape, np.float16)
+    assert function(x.astype(np.float16), out=out) is out
+    assert_same_bits(out, half)
+    assert_same_bits(function(x.astype(np.int8)), wide)
+    assert_same_bits(function(x.astype(np.uint16) % 7), function((x.astype(np.uint16) % 7).astype(np.float32)))
+    assert_same_bits(function(x), function(x.astype(np.float64)))
+    assert_same_bits(function(x.tolist()), function(x.astype(np.float64)))
+    assert function(x > 0).dtype == np.float32
+    assert_same_bits(function(x.astype(">f4")), wide)
+    for bad in (np.longdouble, np.complex64, object, "S3", "M8[s]"):
+        with pytest.raises(TypeError, match=r"must be an array .* of bool, integers, float16, bfloat16, float32 or float64"):
+            function(np.zeros((2, 6, 3), bad))
+
+
+@each_map
+def test_bfloat16(name):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = normal((8, 6, 10), np.float32).astype(bfloat16)
+    y = MAPS[name](x)
+    assert y.dtype == bfloat16
+    assert_same_bits(y.astype(np.float32), MAPS[name](x.astype(np.float32)).astype(bfloat16).astype(np.float32))
+    out = np.empty_like(x)
+    assert MAPS[name](x, out=out) is out
+    assert_same_bits(out.astype(np.float32), y.astype(np.float32))
+
+
+@each_map
+def test_wrong_output(name):
+    x = normal((4, 6, 5), np.float32)
+    function = MAPS[name]
+    readonly = np.empty_like(x)
+    readonly.flags.writeable = False
+    for out, kind in (
+        (np.empty((4, 6)), ValueError),
+        (np.empty(x.shape, np.float64), TypeError),
+        (np.empty(x.shape, np.int32), TypeError),
+        ([1.0], TypeError),
+        (readonly, ValueError),
+    ):
+        with pytest.raises(kind, match=r"^\w+\(\): out must"):
+            function(x, out=out)
+
+
+@pytest.mark.parametrize("name", [*ALONG, "logsumexp", "moments"])
+def test_wrong_axes(name):
+    function = FUNCTIONS[name]
+    x = normal((3, 4), np.float32)
+    for axis in (2, -3, (0, 5)):
+        with pytest.raises(AxisError, match="axis"):
+            function(x, axis=axis)
+    with pytest.raises(ValueError, match="axis must not name an axis twice"):
+        function(x, axis=(0, -2))
+    with pytest.raises(TypeError, match="axis must be an int or a tuple"):
+        function(x, axis=0.5)
+    scalar = np.float32(2)
+    for axis in (0, -1):
+        function(scalar, axis=axis)
+    with pytest.raises(AxisError):
+        function(scalar, axis=1)
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_empty_and_0d_inputs(name):
+    function = MAPS[name]
+    assert function(np.zeros((0, 3), np.float32)).shape == (0, 3)
+    assert function(np.zeros((3, 0))).shape == (3, 0)
+    result = function(np.float32(2))
+    assert result.shape == ()
+    assert result.dtype == np.float32
+
+
+def test_logsumexp_shapes():
+    x = normal((2, 3, 4), np.float32)
+    assert fastact.logsumexp(x).shape == ()
+    assert fastact.logsumexp(x, (0, -1)).shape == (3,)
+    assert fastact.logsumexp(x, (0, -1), keepdims=True).shape == (1, 3, 1)
+    assert fastact.moments(x, 1, keepdims=True)[1].shape == (2, 1, 4)
+    assert fastact.logsumexp([]) == -INF
+    assert (fastact.logsumexp(np.zeros((3, 0)), 1) == -INF).all()
+    assert fastact.logsumexp(np.zeros((0, 3)), 1).shape == (0,)
+
+
+def wrong_batch_norm_arguments():
+    ones = np.ones(6, np.float32)
+    readonly = ones.copy()
+    readonly.flags.writeable = False
+    return {
+        "zero-size batch": ({"x": np.zeros((0, 6), np.float32)}, "x must have more than one element a channel"),
+        "one element": ({"x": np.zeros((1, 6), np.float32)}, "x must have more than one element a channel"),
+        "weight": ({"weight": np.ones(5)}, "weight must have shape"),
+        "bias": ({"bias": np.ones((1, 6))}, "bias must have shape"),
+        "running_mean": ({"running_mean": np.ones(7)}, "running_mean must have shape"),
+        "running_var": ({"running_var": np.ones((6, 1))}, "running_var must have shape"),
+        "read-only": ({"running_var": readonly}, "running_var must be writeable"),
+        "eps": ({"eps": -1e-9}, "eps must be at least 0"),
+        "eps NaN": ({"eps": NAN}, "eps must be at least 0"),
+        "momentum above": ({"momentum": 1.5}, "momentum must be between 0 and 1"),
+        "momentum below": ({"momentum": -0.1}, "momentum must be between 0 and 1"),
+        "momentum NaN": ({"momentum": NAN}, "momentum must be between 0 and 1"),
+        "activation": ({"activation": "elu"}, "activation must be one of"),
+        "out": ({"out": np.empty((4, 5), np.float32)}, "out must have shape"),
+    }
+
+
+@pytest.mark.parametrize("case", wrong_batch_norm_arguments())
+def test_wrong_batch_norm_arguments(case):
+    """A ValueError that names the argument; the running arrays and out are as before."""
+    wrong, message = wrong_batch_norm_arguments()[case]
+    arguments = {
+        "x": normal((4, 6), np.float32), "running_mean": np.full(6, 7, np.float32), "running_var": np.full(6, 8.0),
+        "training": True, "out": np.full((4, 6), 9, np.float32) if "x" not in wrong else None,
+    } | wrong  # fmt: skip
+    before = {name: value.copy() for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    with pytest.raises(ValueError, match=message):
+        fastact.batch_norm(**arguments)
+    for name, value in before.items():
+        np.testing.assert_array_equal(arguments[name], value)
+
+
+def test_more_wrong_arguments():
+    x = normal((4, 6), np.float32)
+    for call, kind, message in (
+        (lambda: fastact.batch_norm(x), ValueError, "running_mean must be given"),
+        (lambda: fastact.batch_norm(x, np.zeros(6)), ValueError, "running_var must be given"),
+        (lambda: fastact.batch_norm(x, [0.0] * 6, np.ones(6)), TypeError, "running_mean must be an ndarray"),
+        (lambda: fastact.batch_norm(x, np.zeros(6, int), np.ones(6), training=True), TypeError, "running_mean"),
+        (lambda: fastact.batch_norm(x[0], np.zeros(6), np.ones(6)), AxisError, "axis"),
+        (lambda: fastact.batch_norm(x, training=True, axis=(0, 1)), TypeError, "axis must be an int"),
+        (lambda: fastact.batch_norm(x, training=True, activation=3), TypeError, "activation must be a name"),
+        (lambda: fastact.batch_norm(x, training=True, eps="a"), TypeError, "eps must be a real number"),
+        (lambda: fastact.layer_norm(x, np.ones(4)), ValueError, "weight must have shape"),
+        (lambda: fastact.layer_norm(x, eps=-1), ValueError, "eps must be at least 0"),
+        (lambda: fastact.rms_norm(x, np.ones((6, 1))), ValueError, "weight must have shape"),
+        (lambda: fastact.rms_norm(x, eps=-1), ValueError, "eps must be at least 0"),
+        (lambda: fastact.group_norm(x, 4), ValueError, "num_groups must divide"),
+        (lambda: fastact.group_norm(x, 0), ValueError, "num_groups must divide"),
+        (lambda: fastact.group_norm(x, 2.0), TypeError, "num_groups must be an int"),
+        (lambda: fastact.normalize(x, -1), ValueError, "p must be at least 0"),
+        (lambda: fastact.moments(x, correction="1"), TypeError, "correction must be a real number"),
+        (lambda: fastact.l1_penalty(x, None), TypeError, "lam must be a real number"),
+        (lambda: fastact.l2_penalty(x, np.ones(2)), TypeError, "lam must be a real number"),
+        (lambda: grad.softmax(x[0], x), ValueError, "dy must have the shape of y"),
+        (lambda: grad.batch_norm(x[0], x, None, np.ones(6), np.ones(6)), ValueError, "dy must have the shape of x"),
+        (lambda: grad.batch_norm(x, x, None, np.ones(5), np.ones(6)), ValueError, "mean must have shape"),
+        (lambda: fastact.binary_cross_entropy_with_logits(x, x[0]), ValueError, "target must have the shape"),
+    ):
+        with pytest.raises(kind, match=message):
+            call()
+
+
+@each_map
+def test_no_warning_and_no_flag(name):
+    """Not for overflow, NaN or inf, under errstate(all="raise")."""
+    x = np.array([[3e38, -3e38, NAN, INF, -INF, 1e-45]] * 6, np.float32)
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for array in (x, x.astype(np.float64) * 5e269, np.zeros_like(x)):
+            MAPS[name](array)
+            fastact.moments(array)
+            fastact.logsumexp(array)
+            fastact.elastic_net_penalty(array, 1e300, 1e300)
+
+
+# ---- Gradients.
+
+
+def central_difference(function, x, dy):
+    """Return d(sum(dy*function(x)))/dx by central differences of the fourth order."""
+    result = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        values = []
+        for step in (-2, -1, 1, 2):
+            moved = x.copy()
+            moved[index] += step * 1e-3
+            values.append(np.sum(dy * function(moved)))
+        result[index] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
+    return result
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_gradients_are_central_differences(axis):
+    x, dy = normal((4, 6, 5), np.float64, scale=1.0), normal((4, 6, 5), np.float64, 1, 1.0)
+    tolerance = {"rtol": 1e-8, "atol": 1e-9}
+    for name in ("softmax", "log_softmax"):
+        forward = FUNCTIONS[name]
+        got = FUNCTIONS[f"grad.{name}"](dy, forward(x, axis), axis)
+        np.testing.assert_allclose(got, central_difference(lambda v, f=forward: f(v, axis), x, dy), **tolerance)
+    weight, bias = normal(x.shape[axis], np.float64, 2, 1.0), normal(x.shape[axis], np.float64, 3, 1.0)
+    dx, dweight, dbias = grad.layer_norm(dy, x, weight, axis=axis)
+    norm = lambda v, w, b: fastact.layer_norm(v, w, b, axis=axis)  # noqa: E731
+    np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight, bias), x, dy), **tolerance)
+    np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w, bias), weight, dy), **tolerance)
+    np.testing.assert_allclose(dbias, central_difference(lambda b: norm(x, weight, b), bias, dy), **tolerance)
+    dx, dweight = grad.rms_norm(dy, x, weight, axis=axis)
+    norm = lambda v, w: fastact.rms_norm(v, w, axis=axis)  # noqa: E731
+    np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight), x, dy), **tolerance)
+    np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w), weight, dy), **tolerance)
+    _, mean, var = fastact.batch_norm(x, training=True, axis=axis, return_stats=True)
+    dx, dweight, dbias = grad.batch_norm(dy, x, weight, mean, var, axis=axis)
+    norm = lambda v, w, b: fastact.batch_norm(v, None, None, w, b, True, axis=axis)  # noqa: E731
+    np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight, bias), x, dy), **tolerance)
+    np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w, bias), weight, dy), **tolerance)
+    np.testing.assert_allclose(dbias, central_difference(lambda b: norm(x, weight, b), bias, dy), **tolerance)
+
+
+def test_gradients_of_losses_and_penalties():
+    x = normal((4, 6), np.float64)
+    one = np.float64(1)
+    target = np.array([0, 5, -100, 2])
+    probabilities = np.random.default_rng(0).uniform(size=x.shape)
+    for got, function in (
+        (grad.cross_entropy(x, target), lambda v: fastact.cross_entropy(v, target)),
+        (grad.binary_cross_entropy_with_logits(x, probabilities),
+         lambda v: fastact.binary_cross_entropy_with_logits(v, probabilities)),
+        (grad.l1_penalty(x, 0.3), lambda v: fastact.l1_penalty(v, 0.3)),
+        (grad.l2_penalty(x, 0.3), lambda v: fastact.l2_penalty(v, 0.3)),
+        (grad.elastic_net_penalty(x, 0.3, 0.2), lambda v: fastact.elastic_net_penalty(v, 0.3, 0.2)),
+    ):  # fmt: skip
+        np.testing.assert_allclose(got, central_difference(function, x, one), rtol=1e-7, atol=1e-8)
+    assert (grad.cross_entropy(np.full((2, 3), NAN), np.array([-100, -100])) == 0).all()
+    assert grad.l1_penalty(np.float32([0.0]), 2.0)[0] == 0
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(40, 6), (500, 300), (3, 6, 20, 20), (2, 70_000), (9000, 20)], ids=str)
+def test_gradients_are_torchs(shape, dtype):
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    x, dy = normal(shape, dtype), normal(shape, dtype, 1, 1.0)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-10}
+
+    def autograd(function, *arrays):
+        leaves = [torch.from_numpy(array).double().requires_grad_() for array in arrays]
+        function(*leaves).backward(torch.from_numpy(dy).double())
+        return [leaf.grad.numpy() for leaf in leaves]
+
+    (expected,) = autograd(lambda t: torch.softmax(t, -1), x)
+    np.testing.assert_allclose(grad.softmax(dy, fastact.softmax(x)), expected, **tolerance)
+    (expected,) = autograd(lambda t: torch.log_softmax(t, -1), x)
+    np.testing.assert_allclose(grad.log_softmax(dy, fastact.log_softmax(x)), expected, **tolerance)
+    weight, bias = normal(shape[-1], dtype, 2, 1.0), normal(shape[-1], dtype, 3, 1.0)
+    expected = autograd(lambda t, w, b: functional.layer_norm(t, (shape[-1],), w, b), x, weight, bias)
+    for a, b in zip(grad.layer_norm(dy, x, weight), expected, strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+    expected = autograd(lambda t, w: functional.rms_norm(t, (shape[-1],), w, 1e-6), x, weight)
+    for a, b in zip(grad.rms_norm(dy, x, weight), expected, strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+    if shape[0] == 2:
+        return  # mean and variance rounded to float32 say little of two elements
+    weight, bias = normal(shape[1], dtype, 2, 1.0), normal(shape[1], dtype, 3, 1.0)
+    expected = autograd(lambda t, w, b: functional.batch_norm(t, None, None, w, b, True), x, weight, bias)
+    _, mean, var = fastact.batch_norm(x, None, None, weight, bias, True, return_stats=True)
+    for a, b in zip(grad.batch_norm(dy, x, weight, mean, var), expected, strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+# ---- Documentation.
+
+
+@each_function
+def test_docstrings(name):
+    function = FUNCTIONS[name]
+    text = inspect.getdoc(function)
+    for section in ("Parameters", "Returns", "Raises", "Notes", "References", "Examples"):
+        assert f"{section}\n{'-' * len(section)}\n" in text
+    for parameter in inspect.signature(function).parameters:
+        assert f"{parameter}" in text.split("Returns\n")[0]
+    examples = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    assert examples.examples
+    report = []
+    doctest.DocTestRunner().run(examples, out=report.append)
+    assert not report, "".join(report)
+
+
+def test_names_are_public():
+    assert set(NAMES) <= set(fastact.__all__)
+    assert set(GRADIENTS) <= set(grad.__all__)
