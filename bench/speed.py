@@ -125,14 +125,14 @@ def gradients(rounds: int) -> Iterable[Row]:
 
 
 def check_same(functions: dict[str, Callable[[], object]], y: np.ndarray[Any, Any]) -> None:
-    """Check that all compute the same thing; how well is the accuracy tests' question."""
+    """Check that all compute the same thing; how well is the accuracy tests' question (torch's gelu is 1e-6 off, its gradient 7e-6)."""
     results = []
     for function in functions.values():
         y.fill(np.nan)
         result = function()
         results.append(np.asarray(y if result is None else result).copy())
     for name, result in zip(functions, results, strict=True):
-        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=2e-5, err_msg=name)
 
 
 def large(rounds: int) -> Iterable[Row]:
