@@ -125,7 +125,10 @@ def gradients(rounds: int) -> Iterable[Row]:
 
 
 def check_same(functions: dict[str, Callable[[], object]], y: np.ndarray[Any, Any]) -> None:
-    """Check that all compute the same thing; how well is the accuracy tests' question (torch's gelu is 1e-6 off, its gradient 7e-6)."""
+    """Check that all compute the same thing; how well is the accuracy tests' question.
+
+    torch's gelu is 1e-6 off, its gradient 7e-6.
+    """
     results = []
     for function in functions.values():
         y.fill(np.nan)
