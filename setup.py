@@ -323,7 +323,8 @@ class BuildWithStubs(build_ext):
     def run(self):
         super().run()
         package = (ROOT if self.inplace else Path(self.build_lib)) / "fastact"
-        for name, text in stubs(registry.OPERATORS, registry.kernels()).items():
+        public = [row for row in registry.OPERATORS if row.name in registry.PUBLIC]
+        for name, text in stubs(public, registry.kernels()).items():
             write_if_changed(package / name, text)
 
 

@@ -47,6 +47,7 @@ def scipy_has(name: str, x: Array, y: Array) -> Contenders:
         "sigmoid": {"special.expit": lambda: special.expit(x, out=y)},
         "softplus": {"special.softplus": lambda: special.softplus(x, out=y)} if hasattr(special, "softplus") else {},
         "logsigmoid": {"special.log_expit": lambda: special.log_expit(x, out=y)},
+        "gelu": {"x*special.ndtr": lambda: np.multiply(x, special.ndtr(x, out=y), out=y)},
     }.get(name, {})
 
 
@@ -65,6 +66,8 @@ def torch_has(name: str, x: Array, y: Array) -> Contenders:
         "silu": {"torch silu": lambda: nn.silu(a, out=out)},
         "logsigmoid": {"torch log_sigmoid": lambda: nn.log_sigmoid(a, out=out)},
         "mish": {"torch mish": lambda: nn.mish(a, out=out)},
+        "gelu": {"torch gelu": lambda: nn.gelu(a, out=out)},
+        "gelu_tanh": {"torch gelu tanh": lambda: nn.gelu(a, approximate="tanh", out=out)},
         "tanhshrink": {"torch tanhshrink": lambda: torch.nn.functional.tanhshrink(a)},
     }.get(name, {})
 
@@ -86,11 +89,14 @@ def gradients(name: str, dy: Array, x: Array, y: Array) -> Contenders:
         "softplus": (aten.softplus_backward, d, a, 1, 20),
         "silu": (aten.silu_backward, d, a),
         "logsigmoid": (aten.log_sigmoid_backward, d, a, torch.empty(0)),
+        "gelu": (aten.gelu_backward, d, a),
+        "gelu_tanh": (aten.gelu_backward, d, a),
     }
     if name not in arguments:
         return {}
     function, *operands = arguments[name]
-    return {str(function): lambda: function.grad_input(*operands, grad_input=out)}
+    options = {"approximate": "tanh"} if name == "gelu_tanh" else {}
+    return {str(function): lambda: function.grad_input(*operands, **options, grad_input=out)}
 
 
 def dropout(p: float, x: Array, y: Array) -> Contenders:

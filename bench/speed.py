@@ -125,21 +125,24 @@ def gradients(rounds: int) -> Iterable[Row]:
 
 
 def check_same(functions: dict[str, Callable[[], object]], y: np.ndarray[Any, Any]) -> None:
-    """Check that all compute the same thing; how well is the accuracy tests' question."""
+    """Check that all compute the same thing; how well is the accuracy tests' question.
+
+    torch's gelu is 1e-6 off, its gradient 7e-6.
+    """
     results = []
     for function in functions.values():
         y.fill(np.nan)
         result = function()
         results.append(np.asarray(y if result is None else result).copy())
     for name, result in zip(functions, results, strict=True):
-        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=2e-5, err_msg=name)
 
 
 def large(rounds: int) -> Iterable[Row]:
     """16 Mi elements, two threads, against a copy by NumPy."""
     x = normal(LARGE)
     y = np.empty_like(x)
-    functions = {row.name: partial(getattr(fastact, row.name), x, out=y) for row in OPERATORS}
+    functions = {row.name: partial(fastact.activations.ELEMENT_WISE[row.name], x, out=y) for row in OPERATORS}
     times = in_turns({"np.copyto": lambda: np.copyto(y, x), **functions}, rounds)
     for name in functions:
         pair = {"fastact": times[name], "np.copyto": times["np.copyto"]}
@@ -151,7 +154,7 @@ def two_threads(rounds: int) -> Iterable[Row]:
     x = normal(2**20)
     y = np.empty_like(x)
     for row in OPERATORS:
-        kernel = partial(getattr(fastact, row.name), x, out=y)
+        kernel = partial(fastact.activations.ELEMENT_WISE[row.name], x, out=y)
         settings = {"fastact": partial(fastact.set_num_threads, 2), "one thread": partial(fastact.set_num_threads, 1)}
         timers = {name: Timer(kernel, setting) for name, setting in settings.items()}
         times = timed(timers, rounds)
@@ -205,7 +208,7 @@ def one_element(rounds: int) -> Iterable[Row]:
     x = normal(1)
     y = np.empty_like(x)
     for call, label in (("f(x, out=y)", "out="), ("f(x)", "new array")):
-        functions = {row.name: getattr(fastact, row.name) for row in OPERATORS}
+        functions = {row.name: fastact.activations.ELEMENT_WISE[row.name] for row in OPERATORS}
         timers = {
             name: Timer(call, globals={"f": function, "x": x, "y": y})
             for name, function in {"np.exp": np.exp, **functions}.items()

@@ -7,13 +7,14 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import operators
 from fastact._kernels.axes import along_axis, halves, like_halves
-from fastact._kernels.operators import OPERATORS, UFUNCS
+from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.randomized import slopes
+from fastact._kernels.variants import gelu_variant
 
 ELEMENT_WISE = operators.forward(__name__)
-globals().update(ELEMENT_WISE)
+globals().update({name: ELEMENT_WISE[name] for name in PUBLIC})
 
-__all__ = [row.name for row in OPERATORS]
+__all__ = list(PUBLIC)
 __all__ += ["glu", "rrelu"]
 
 
@@ -180,3 +181,56 @@ def rrelu(
     """
     slope = slopes("rrelu", x, lower, upper, training, rng)
     return ELEMENT_WISE["leaky_relu"](x, slope, **options)
+
+
+def gelu(x: ArrayLike, approximate: str = "none", **options: Any) -> Any:
+    """Gaussian error linear unit.
+
+    Parameters
+    ----------
+    x : array_like
+        The input, of any shape.
+    approximate : {"none", "tanh"}, default "none"
+        Whether the normal distribution is taken exactly, or by a tanh as some published weights were trained with.
+    **options
+        ``out``, ``where``, ``dtype``, ``casting``, ``order``, ``subok``: as of every `numpy.ufunc`.
+
+    Returns
+    -------
+    y : ndarray or scalar
+        The activations. Of the shape and type of `x`. float16 and bfloat16 are computed in float32 and rounded once;
+        integers and bool in float32 if they have at most 16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
+        `approximate` not a string.
+    ValueError
+        If `approximate` is neither "none" nor "tanh".
+
+    Notes
+    -----
+    ``x*erfc(-x/sqrt(2))/2``, or ``x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2``
+
+    gelu(-inf) is -0.0, gelu(inf) is inf; NaN stays NaN and zeros keep their sign. Nothing cancels in the left tail,
+    which reaches down to the smallest subnormal; torch is 2000 ULP off at -3 in float32, and has 0 from -5.55 on.
+    `fastact.ufuncs.gelu` and `fastact.ufuncs.gelu_tanh` are the two ufuncs.
+
+    Error at most 2 ULP in float32 and float64, of the tanh form 1 ULP in float32; subnormal results included.
+
+    References
+    ----------
+    Hendrycks and Gimpel (2016), arXiv:1606.08415
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastact.gelu(x)
+    array([-0.15865525,  0.        ,  1.95449974])
+    >>> fastact.gelu(x, approximate="tanh")
+    array([-0.15880801,  0.        ,  1.95459769])
+    """
+    return ELEMENT_WISE[gelu_variant("gelu", approximate)](x, **options)

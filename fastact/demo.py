@@ -116,7 +116,7 @@ def larger(photographs: Array, elements: int) -> Array:
 def measure(row: Operator, x: Array, rounds: int, progress: Any) -> Result:
     """Time one operator and its textbook line in turns, and find the largest error of both."""
     parameters = row.tested_parameters[0]
-    kernel = getattr(fastact, row.name)
+    kernel = fastact.activations.ELEMENT_WISE[row.name]
     line = textbook.LINES.get(row.name)
     y = np.empty_like(x)
     functions: list[Callable[[], Array]] = [lambda: kernel(x, *parameters, out=y)]

@@ -10,17 +10,18 @@ from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
 from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
-from fastact._kernels.operators import OPERATORS, UFUNCS
+from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.promotion import compute_type
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import slopes
 from fastact._kernels.slopes import slope_gradient
+from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
 ELEMENT_WISE = operators.gradients(__name__)
-globals().update(ELEMENT_WISE)
+globals().update({name: ELEMENT_WISE[name] for name in PUBLIC})
 
-__all__ = [row.name for row in OPERATORS]
+__all__ = list(PUBLIC)
 __all__ += ["dropout", "glu", "rrelu", *_gradients.__all__]
 
 
@@ -257,3 +258,57 @@ def rrelu(
     """
     slope = slopes("grad.rrelu", x, lower, upper, training, rng)
     return ELEMENT_WISE["leaky_relu"](dy, x, slope, **options)
+
+
+def gelu(dy: ArrayLike, x: ArrayLike, approximate: str = "none", **options: Any) -> Any:
+    """Gradient of `fastact.gelu`, multiplied by `dy`.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient with respect to the output of `fastact.gelu`.
+    x : array_like
+        The input, of any shape.
+    approximate : {"none", "tanh"}, default "none"
+        As of `fastact.gelu`.
+    **options
+        ``out``, ``where``, ``dtype``, ``casting``, ``order``, ``subok``: as of every `numpy.ufunc`.
+
+    Returns
+    -------
+    dx : ndarray or scalar
+        Of the operands' common shape and type. float16 and bfloat16 are computed in float32 and rounded once; integers
+        and bool in float32 if they have at most 16 bits, else in float64.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
+        `approximate` not a string.
+    ValueError
+        If `approximate` is neither "none" nor "tanh".
+
+    Notes
+    -----
+    ``dy*(erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi))``, or ``dy`` times the derivative of the tanh form
+
+    The derivative is 0.5 at 0, 0 at -inf, 1 at inf and NaN at NaN; it crosses zero at -0.75179, that of the tanh form
+    at -0.75246. `fastact.ufuncs.grad_gelu` and `fastact.ufuncs.grad_gelu_tanh` are the two ufuncs.
+
+    Error at most 2 ULP in float32 and float64, subnormal results included; next to the zero, of the largest term.
+
+    References
+    ----------
+    Hendrycks and Gimpel (2016), arXiv:1606.08415
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastact
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastact.grad.gelu(1.0, x)
+    array([-0.08331547,  0.5       ,  1.0852318 ])
+    >>> fastact.grad.gelu(1.0, x, approximate="tanh")
+    array([-0.08296408,  0.5       ,  1.08609926])
+    """
+    return ELEMENT_WISE[gelu_variant("grad.gelu", approximate)](dy, x, **options)

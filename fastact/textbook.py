@@ -101,7 +101,11 @@ def mish(x: Array) -> Any:
     return x * np.tanh(np.log(1 + np.exp(x)))
 
 
+def gelu_tanh(x: Array) -> Any:
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
 WRITTEN: tuple[Callable[..., Any], ...] = (identity, sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, softplus)
 WRITTEN += (hardsigmoid, hardtanh, softsign, hardswish, threshold, hardshrink, softshrink, prelu, celu)
-WRITTEN += (silu, logsigmoid, tanhshrink, mish)
+WRITTEN += (silu, logsigmoid, tanhshrink, mish, gelu_tanh)
 LINES: dict[str, Callable[..., Any]] = {function.__name__: function for function in WRITTEN}

@@ -60,8 +60,12 @@ def test_gradient_of_every_value(row, parameters, dtype):
         computed = gradient.public(np.full(len(x), dy, dtype), x, *parameters)
         with np.errstate(all="ignore"):
             exact = dy * slope
+        # Where terms cancel, float32's error is in units of the largest.
+        term = abs(dy) * references.largest_term(row, wide(x))
+        cancelled = ulp.unit(np.maximum(np.abs(exact), term)) / ulp.unit(exact)
         errors = ulp.errors(computed, exact, is_zero_sign_known=False)
-        assert np.max(errors) <= once_rounded(row.ulp_gradient, dtype), (dy, x[np.argmax(errors)])
+        excess = errors - once_rounded(row.ulp_gradient * cancelled, dtype)
+        assert np.max(excess) <= 0, (dy, x[np.argmax(excess)])
 
 
 @each_half

@@ -10,7 +10,7 @@ import pytest
 
 import fastact
 import processes
-from fastact._kernels.registry import OPERATORS, kernels
+from fastact._kernels.registry import OPERATORS, PUBLIC, kernels
 
 MODULES = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
 UNWANTED = ("numba", "torch", "scipy", "matplotlib", "pandas", "sklearn", "dask", "ml_dtypes", "multiprocessing")
@@ -70,13 +70,22 @@ def test_names_exist():
 
 
 def test_names_are_the_registry():
-    operators = [row.name for row in OPERATORS]
-    assert fastact.activations.__all__ == [*operators, "glu", "rrelu"]
-    assert fastact.grad.__all__[: len(operators)] == operators
+    assert fastact.activations.__all__ == [*PUBLIC, "glu", "rrelu"]
+    assert fastact.grad.__all__[: len(PUBLIC)] == [*PUBLIC]
     assert set(fastact.ufuncs.__all__) == {row.name for row in kernels()}
-    assert set(operators) < set(fastact.__all__)
+    assert set(PUBLIC) < set(fastact.__all__)
     assert {"get_num_threads", "set_num_threads", "threads", "show_config", "grad", "ufuncs"} < set(fastact.__all__)
     assert {"dropout", "alpha_dropout", "dropout_mask", "apply_mask"} < set(fastact.__all__)
+
+
+def test_a_variant_is_a_ufunc_and_nothing_else():
+    """Each is chosen by an argument of the function it is a variant of."""
+    variants = {row.name: row.variant_of for row in OPERATORS if row.variant_of is not None}
+    assert variants == {"gelu_tanh": "gelu"}
+    for name, function in variants.items():
+        assert function in PUBLIC
+        assert {name, f"grad_{name}"} < set(fastact.ufuncs.__all__)
+        assert not any(hasattr(module, name) for module in (fastact, fastact.activations, fastact.grad))
 
 
 def names_in(stub):

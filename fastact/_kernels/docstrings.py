@@ -49,7 +49,7 @@ def operands(row: Operator, is_gradient: bool) -> str:
     """Return the entries of the section Parameters."""
     entries = ["x : array_like\n    The input, of any shape."]
     if is_gradient:
-        entries.insert(0, f"dy : array_like\n    The gradient with respect to the output of `fastact.{row.name}`.")
+        entries.insert(0, f"dy : array_like\n    The gradient with respect to the output of `{public(row, False)}`.")
     entries += [parameter_entry(parameter) for parameter in row.parameters]
     return "\n".join(entries)
 
@@ -63,10 +63,18 @@ def parameter_entry(parameter: Parameter) -> str:
     )
 
 
+def public(row: Operator, is_gradient: bool) -> str:
+    """Return the name that a row is called by."""
+    if row.variant_of is None:
+        return f"fastact.grad.{row.name}" if is_gradient else f"fastact.{row.name}"
+    return f"fastact.ufuncs.grad_{row.name}" if is_gradient else f"fastact.ufuncs.{row.name}"
+
+
 def example(row: Operator, is_gradient: bool) -> str:
     """Return the example, whose output is written in the row."""
     parameters = f", {row.example.parameters}" if row.example.parameters else ""
-    call = f"fastact.grad.{row.name}(1.0, x{parameters})" if is_gradient else f"fastact.{row.name}(x{parameters})"
+    arguments = f"1.0, x{parameters}" if is_gradient else f"x{parameters}"
+    call = f"{public(row, is_gradient)}({arguments})"
     output = row.example.dx if is_gradient else row.example.y
     return f">>> import numpy as np\n>>> import fastact\n>>> x = np.array({row.example.x})\n>>> {call}\n{output}"
 
@@ -80,7 +88,7 @@ def raises(row: Operator) -> str:
 
 def of_operator(row: Operator, is_gradient: bool) -> str:
     """Return the docstring of an operator or of its gradient."""
-    summary = f"Gradient of `fastact.{row.name}`, multiplied by `dy`." if is_gradient else row.summary
+    summary = f"Gradient of `{public(row, False)}`, multiplied by `dy`." if is_gradient else row.summary
     definition = f"dy*({row.derivative})" if is_gradient else row.definition
     special_values = row.grad_special_values if is_gradient else row.special_values
     ulp = (row.ulp_gradient,) * 2 if is_gradient else (row.ulp_float32, row.ulp_float64)
@@ -106,11 +114,10 @@ def of_ufuncs() -> dict[str, str]:
     for row in OPERATORS:
         for is_gradient in (False, True):
             name = f"grad_{row.name}" if is_gradient else row.name
-            public = f"fastact.grad.{row.name}" if is_gradient else f"fastact.{row.name}"
             arrays = ("dy", "x") if is_gradient else ("x",)
             order = ", ".join((*arrays, *(parameter.name for parameter in row.parameters)))
             docs[name] = (
-                f"The ufunc behind `{public}`, without defaults. Operands: {order}.\n"
+                f"The ufunc behind `{public(row, is_gradient)}`, without defaults. Operands: {order}.\n"
                 if row.parameters
                 else of_operator(row, is_gradient)
             )

@@ -82,6 +82,33 @@ EXP_NORMAL = -700.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
 
+# gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
+# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
+# exp's argument is still one that `gate` takes.
+GELU_TANH_SLOPE = 1.5957679748535156
+GELU_TANH_SLOPE_LOW = 1.1467522e-06
+GELU_TANH_CUBIC = 0.071354814
+GELU_TANH_CUBIC_LOW = 2.3988325e-09
+GELU_TANH_MIN = -10.78
+GELU_TANH_MAX = 8.0
+GRAD_GELU_TANH_CUBIC = 0.21406445
+GRAD_GELU_TANH_CUBIC_LOW = -2.5408342e-10
+GRAD_GELU_TANH_MIN = -13.6
+GRAD_GELU_TANH_MAX = 9.0
+# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy; gelu'(-x) is 1 to
+# the last bit from GRAD_GELU_SATURATION down. The constant is the value at the centre, which was chosen so that it
+# is nearly a binary32 number: 2.3 -> 1.8 ULP. What gaussian_tail's residual counts is about 1 + GELU_BEND*u.
+GELU_MIN = -14.5
+GELU_POLE = 3.5
+GELU_BEND = 5.8
+GELU_CONSTANT = 0.8311612010002136
+GELU_CENTRE = 0.1630859375
+# 1/sqrt(2*pi) as the sum of two.
+GAUSSIAN = 0.3989422917366028
+GAUSSIAN_LOW = -1.133517010526318e-08
+GRAD_GELU_MIN = -19.9
+GRAD_GELU_SATURATION = -10.0
+
 
 def exp_polynomial(r):
     """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-27.6 of exp(r).
@@ -143,3 +170,20 @@ def tanhshrink_polynomial(z):
     q = multiply_add(z, q, 0.053959385)
     q = multiply_add(z, q, -0.13333285)
     return multiply_add(z, q, 0.08333333)
+
+
+def gelu_polynomial(v):
+    """Return q: exp(a**2/2)*erfc(a/sqrt(2))/2 = u*(GELU_CONSTANT + q*v), v = u - GELU_CENTRE, u = 1/(GELU_POLE + a).
+
+    For 0 <= a <= 14.6, to 2**-26.7 of it.
+    f = exp((1/(x+c)-3.5)^2/2)*erfc((1/(x+c)-3.5)/sqrt(2))/(2*(x+c)); c = 167/1024;
+    fpminimax(f, 9, [|SG...|], [1/18.1-c;1/3.5-c], floating, relative)
+    """
+    q = multiply_add(v, -4439.8203, 1621.5182)
+    q = multiply_add(v, q, 734.5477)
+    q = multiply_add(v, q, -291.1819)
+    q = multiply_add(v, q, -149.92622)
+    q = multiply_add(v, q, 28.607567)
+    q = multiply_add(v, q, 42.682236)
+    q = multiply_add(v, q, 17.96419)
+    return multiply_add(v, q, 4.6343894)

@@ -56,6 +56,32 @@ EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 SUM_ROUNDS = 1.0
 
+# gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
+# zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
+# exp's argument is still one that `gate` takes.
+GELU_TANH_SLOPE = 1.5957691216057412
+GELU_TANH_SLOPE_LOW = -1.053578951956758e-14
+GELU_TANH_CUBIC = 0.07135481627260025
+GELU_TANH_CUBIC_LOW = -6.175149918155315e-19
+GELU_TANH_MIN = -21.55
+GELU_TANH_MAX = 8.0
+GRAD_GELU_TANH_CUBIC = 0.21406444881780073
+GRAD_GELU_TANH_CUBIC_LOW = 1.2025242832367862e-17
+GRAD_GELU_TANH_MIN = -27.15
+GRAD_GELU_TANH_MAX = 20.0
+# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy; gelu'(-x) is 1 to
+# the last bit from GRAD_GELU_SATURATION down. What gaussian_tail's residual counts is about 1 + GELU_BEND*u.
+GELU_MIN = -38.6
+GELU_POLE = 3.0
+GELU_BEND = 4.2
+GELU_CONSTANT = 0.7964337625475115
+GELU_CENTRE = 0.1875
+# 1/sqrt(2*pi) as the sum of two.
+GAUSSIAN = 0.3989422804014327
+GAUSSIAN_LOW = -2.49232720227773e-17
+GRAD_GELU_MIN = -54.05
+GRAD_GELU_SATURATION = -35.0
+
 
 def exp_polynomial(r):
     """Return (exp(r) - 1 - r)/r**2 for abs(r) <= log(2)/2, to 2**-57.9 of exp(r).
@@ -146,3 +172,35 @@ def tanhshrink_polynomial(z):
     q = multiply_add(z, q, 0.05396825396819988)
     q = multiply_add(z, q, -0.13333333333333242)
     return multiply_add(z, q, 0.08333333333333333)
+
+
+def gelu_polynomial(v):
+    """Return q: exp(a**2/2)*erfc(a/sqrt(2))/2 = u*(GELU_CONSTANT + q*v), v = u - GELU_CENTRE, u = 1/(GELU_POLE + a).
+
+    For 0 <= a <= 39.2, to 2**-54.0 of it.
+    f = exp((1/(x+c)-3)^2/2)*erfc((1/(x+c)-3)/sqrt(2))/(2*(x+c)); c = 3/16;
+    fpminimax(f, 24, [|D...|], [1/42.2-c;1/3-c], floating, relative)
+    """
+    q = multiply_add(v, -2582189793.410245, 3104227775.8926554)
+    q = multiply_add(v, q, 376559361.4144131)
+    q = multiply_add(v, q, -655929017.6481493)
+    q = multiply_add(v, q, 60870922.972161524)
+    q = multiply_add(v, q, 54342517.3669291)
+    q = multiply_add(v, q, -18745635.60341702)
+    q = multiply_add(v, q, 467108.8769796752)
+    q = multiply_add(v, q, 1791918.6871157035)
+    q = multiply_add(v, q, -664328.1911574889)
+    q = multiply_add(v, q, 242.71537013783305)
+    q = multiply_add(v, q, 84433.6925206055)
+    q = multiply_add(v, q, -25482.17950973854)
+    q = multiply_add(v, q, -4222.750487397029)
+    q = multiply_add(v, q, 4737.102750812632)
+    q = multiply_add(v, q, -529.9966030380124)
+    q = multiply_add(v, q, -626.349704086344)
+    q = multiply_add(v, q, 201.96636992895833)
+    q = multiply_add(v, q, 84.41321781677301)
+    q = multiply_add(v, q, -45.80806564896397)
+    q = multiply_add(v, q, -18.809282228351915)
+    q = multiply_add(v, q, 8.853994020862539)
+    q = multiply_add(v, q, 8.878632485966524)
+    return multiply_add(v, q, 3.413770971566147)

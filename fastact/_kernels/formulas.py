@@ -690,3 +690,108 @@ def grad_mish(dy, x):
     high = slope * e
     low = fma(slope, e, -high) + fma(slope, e_low, slope_low * e)
     return parts_product(dy, high, low, unscale)
+
+
+def cubic(x, square, square_low, slope, slope_low, factor, factor_low):
+    """Return (y, y_low): y + y_low = x*(slope + factor*x**2), where slope - fma(factor, square, slope) is exact."""
+    s = fma(factor, square, slope)
+    s_low = fma(factor, square, slope - s) + fma(factor, square_low, fma(factor_low, square, slope_low))
+    y = x * s
+    return y, fma(x, s_low, fma(x, s, -y))
+
+
+def gelu_tanh(x):
+    limited = limit_negative(x, GELU_TANH_MIN)
+    square = limited * limited
+    square_low = fma(limited, limited, -square)
+    u, u_low = cubic(
+        limited, square, square_low, GELU_TANH_SLOPE, GELU_TANH_SLOPE_LOW, GELU_TANH_CUBIC, GELU_TANH_CUBIC_LOW
+    )
+    y = gate(limited, u, u_low)
+    return y if x <= GELU_TANH_MAX else x
+
+
+def grad_gelu_tanh(dy, x):
+    a = clamp(x, GRAD_GELU_TANH_MIN, GRAD_GELU_TANH_MAX)
+    square = a * a
+    square_low = fma(a, a, -square)
+    u, u_low = cubic(a, square, square_low, GELU_TANH_SLOPE, GELU_TANH_SLOPE_LOW, GELU_TANH_CUBIC, GELU_TANH_CUBIC_LOW)
+    m, m_low = cubic(
+        a,
+        square,
+        square_low,
+        GELU_TANH_SLOPE,
+        GELU_TANH_SLOPE_LOW,
+        GRAD_GELU_TANH_CUBIC,
+        GRAD_GELU_TANH_CUBIC_LOW,
+    )
+    high, low, unscale = gate_slope(u, u_low, m, m_low)
+    return parts_product(dy, high, low, unscale)
+
+
+def gaussian_tail(a):
+    """Return (u, s, s_low, slope, residual) for a <= 0.
+
+    u*(s + s_low)*(1 + slope*residual) = exp(a**2/2)*erfc(-a/sqrt(2))/2. u is 1/(GELU_POLE - a), the residual what was
+    rounded off of it, the slope how much that counts, nearly a straight line.
+    """
+    d = GELU_POLE - a
+    d_low = (GELU_POLE - d) - a
+    u = ONE / d
+    v = u - GELU_CENTRE
+    q = gelu_polynomial(v)
+    s = fma(v, q, GELU_CONSTANT)
+    s_low = fma(v, q, GELU_CONSTANT - s)
+    residual = fma(-u, d_low, fma(-u, d, ONE))
+    return u, s, s_low, fma(GELU_BEND, u, ONE), residual
+
+
+def gelu(x):
+    # max(x, 0) + a*erfc(-a/sqrt(2))/2 at a = -abs(x), the exponent -a**2/2 in two parts. The product is in units of
+    # UNIT**2, so that neither a subnormal a nor a subnormal result is rounded twice. What is subtracted is +0 where
+    # the product is a zero, which keeps its sign.
+    a = limit_negative(negative_magnitude(x), GELU_MIN)
+    half = -HALF * a
+    exponent = half * a
+    exponent_low = fma(half, a, -exponent)
+    shifted, k, r = exp_reduced(exponent, TWO * UNIT_BITS)
+    r_low = fma(k, -LN2_LOW, exponent_low)
+    w = fma(r * r, exp_polynomial(r), r)
+    u, s, s_low, slope, residual = gaussian_tail(a)
+    factor = a * power_of_two(shifted)
+    m = factor * u
+    m_low = fma(factor, u, -m)
+    product = m * s
+    excess = fma(-m_low, s, fma(-m, s_low, fma(-m, s, product)))
+    excess = fma(-product, fma(slope, residual, r_low), excess)
+    tail = product - fma(-product, w, fma(excess, w, excess))
+    return fma(tail, UNIT * UNIT, ZERO if x < ZERO else x)
+
+
+def grad_gelu(dy, x):
+    # erfc(-a/sqrt(2))/2 + a*exp(-a**2/2)/sqrt(2*pi) at a = -abs(x), both by the one exponential, mirrored for x > 0.
+    a = negative_magnitude(x)
+    limit = GRAD_GELU_SATURATION if x > ZERO else GRAD_GELU_MIN
+    a = limit if a < limit else a
+    half = -HALF * a
+    exponent = half * a
+    exponent_low = fma(half, a, -exponent)
+    shifted, k, r = exp_reduced(exponent, ZERO)
+    r_low = fma(k, -LN2_LOW, exponent_low)
+    z = r * r * exp_polynomial(r)
+    w = r + z
+    w_low = (z - (w - r)) + fma(r_low, w, r_low)
+    scale, unscale = scaled(exponent, shifted)
+    u, s, s_low, slope, residual = gaussian_tail(a)
+    y = u * s
+    y_low = fma(y, slope * residual, fma(u, s_low, fma(u, s, -y)))
+    product = a * GAUSSIAN
+    product_low = fma(a, GAUSSIAN_LOW, fma(a, GAUSSIAN, -product))
+    total, total_low = two_sum(y, product)
+    total_low = total_low + (y_low + product_low)
+    low = fma(total, w + w_low, fma(total_low, w, total_low))
+    mirrored = fma(-total, scale, ONE)
+    mirrored_low = fma(-low, scale, fma(-total, scale, ONE - mirrored))
+    high = mirrored if x > ZERO else total
+    low = mirrored_low if x > ZERO else low
+    return slope_product(dy, high, low, ONE if x > ZERO else scale, ONE if x > ZERO else unscale)

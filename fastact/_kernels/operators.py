@@ -8,10 +8,10 @@ import numpy as np
 
 from fastact._kernels import docstrings
 from fastact._kernels.promotion import float_of
-from fastact._kernels.registry import OPERATORS, Operator, Range
+from fastact._kernels.registry import OPERATORS, PUBLIC, Operator, Range
 from fastact._kernels.ufuncs import UFUNCS, evaluate
 
-__all__ = ["OPERATORS", "UFUNCS", "forward", "gradients"]
+__all__ = ["PUBLIC", "UFUNCS", "forward", "gradients"]
 
 Function = Callable[..., Any]
 Compute = Callable[[np.ufunc, tuple[Any, ...], tuple[Any, ...], tuple[str, ...], dict[str, Any]], Any]

@@ -74,6 +74,8 @@ class Operator(NamedTuple):
     range: Range | None = None
     is_learned: bool = False
     """Whether the parameters have a gradient, too. The public functions are written by hand, over those of the row."""
+    variant_of: str | None = None
+    """The public function, written by hand, that an argument makes compute this row, which has none of its own name."""
 
     def kinks_for(self, parameters: tuple[float, ...]) -> tuple[float, ...]:
         """Return the kinks, those that depend on the parameters included."""
@@ -104,6 +106,7 @@ class Kernel(NamedTuple):
         return len(self.operands)
 
 
+PI = "3.14159265358979323846264338327950288419716939937510582097494459"
 # tanh(x) = x - x**3/3 + ..., NIST Digital Library of Mathematical Functions, 4.33.3: the terms that x - tanh(x) has.
 TANHSHRINK_SERIES = (
     (1, 3),
@@ -130,6 +133,11 @@ def logistic(m: Any, x: Any) -> Any:
 def logistic_slope(m: Any, x: Any) -> Any:
     """Return the derivative of `logistic`."""
     return m.exp(-abs(x)) / (1 + m.exp(-abs(x))) ** 2
+
+
+def tanh_form(m: Any, x: Any, power: int) -> Any:
+    """Return 2*sqrt(2/pi)*(1 + power*0.044715*x**2): of gelu's tanh form, the argument by x, or its slope."""
+    return m.sqrt(8 / m.constant(PI)) * (1 + power * m.constant("0.044715") * x * x)
 
 
 def mish_gate(m: Any, x: Any) -> Any:
@@ -581,8 +589,56 @@ OPERATORS: tuple[Operator, ...] = (
         monotone=False,
         grad_zeros=((-1.192431214515495, 0.259),),
     ),
+    Operator(
+        "gelu_tanh",
+        summary="Gaussian error linear unit in its tanh form.",
+        definition="x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
+        special_values="gelu_tanh(-inf) = -0.0, gelu_tanh(inf) = inf, gelu_tanh(NaN) = NaN; zeros keep their sign.",
+        source="Hendrycks and Gimpel (2016), arXiv:1606.08415; torch.nn.functional.gelu",
+        reference=lambda m, x: m.maximum(x, -2000) * logistic(m, limited(m, x) * tanh_form(m, limited(m, x), 1)),
+        derivative="s + x*s*(1 - s)*sqrt(8/pi)*(1 + 0.134145*x**2), s = sigmoid(sqrt(8/pi)*(x + 0.044715*x**3))",
+        grad_reference=lambda m, x: (
+            logistic(m, limited(m, x) * tanh_form(m, limited(m, x), 1))
+            + limited(m, x)
+            * tanh_form(m, limited(m, x), 3)
+            * logistic_slope(m, limited(m, x) * tanh_form(m, limited(m, x), 1))
+        ),
+        grad_special_values="0.5 at 0, 0 at -inf, 1 at inf, NaN at NaN; crosses zero at -0.75246.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.15880801,  0.        ,  1.95459769])",
+            "array([-0.08296408,  0.5       ,  1.08609926])",
+        ),
+        monotone=False,
+        grad_zeros=((-0.7524614220710163, 0.22597),),
+        variant_of="gelu",
+    ),
+    Operator(
+        "gelu",
+        summary="Gaussian error linear unit.",
+        definition="x*erfc(-x/sqrt(2))/2",
+        special_values="gelu(-inf) = -0.0, gelu(inf) = inf, gelu(NaN) = NaN; zeros keep their sign.",
+        source="Hendrycks and Gimpel (2016), arXiv:1606.08415; torch.nn.functional.gelu",
+        reference=lambda m, x: m.maximum(x, -2000) * (m.erfc(-limited(m, x) / m.sqrt(m.constant("2"))) / 2),
+        derivative="erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi)",
+        grad_reference=lambda m, x: (
+            m.erfc(-limited(m, x) / m.sqrt(m.constant("2"))) / 2
+            + limited(m, x) * m.exp(-(limited(m, x) ** 2) / 2) / m.sqrt(2 * m.constant(PI))
+        ),
+        grad_special_values="0.5 at 0, 0 at -inf, 1 at inf, NaN at NaN; crosses zero at -0.75179.",
+        example=Example(
+            "[-1.0, 0.0, 2.0]",
+            "array([-0.15865525,  0.        ,  1.95449974])",
+            "array([-0.08331547,  0.5       ,  1.0852318 ])",
+        ),
+        ulp_float32=2.0,
+        monotone=False,
+        grad_zeros=((-0.7517915246935645, 0.22608),),
+    ),
 )
 
+# The names of those that have a public function.
+PUBLIC = tuple(row.name for row in OPERATORS if row.variant_of is None)
 
 # The gated linear unit, of two arrays; its gradient with respect to the first one is glu(dy, b).
 GATED = (Kernel("glu", ("a", "b")), Kernel("grad_glu", ("dy", "a", "b")))
