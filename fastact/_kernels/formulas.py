@@ -107,12 +107,12 @@ def sigmoid_slope(x):
 def slope_product(dy, high, low, scale, unscale):
     """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
 
-    A large dy is quartered for as long as the product stands without its scale: it would overflow. What is subtracted is +0 where the product is a
-    zero, which keeps its sign.
+    A large dy is divided by 64 for as long as the product stands without its scale: it would overflow. What is
+    subtracted is +0 where the product is a zero, which keeps its sign.
     """
     dy = dy * unscale
-    scale = scale * FOUR if absolute(dy) > ONE else scale
-    dy = dy * QUARTER if absolute(dy) > ONE else dy
+    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
+    dy = dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy
     product = dy * high
     exact = product - fma(-dy, low, fma(-dy, high, product))
     return (exact if absolute(product) <= LARGEST else product) * scale * unscale
