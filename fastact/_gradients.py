@@ -98,7 +98,7 @@ def softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    ``y*(dy - sum(dy*y))``. Error at most 4 ULP of the largest term. Never warns.
+    ``y*(dy - sum(dy*y))``. Compared with central differences in float64. Never warns.
 
     References
     ----------
@@ -139,7 +139,7 @@ def log_softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    ``dy - exp(y)*sum(dy)``. Error at most 4 ULP of the largest term. Never warns.
+    ``dy - exp(y)*sum(dy)``. Compared with central differences in float64. Never warns.
 
     References
     ----------
@@ -196,8 +196,8 @@ def batch_norm(
     Notes
     -----
     With z = (x - mean)/sqrt(var + eps): ``dbias = sum(dy)``, ``dweight = sum(dy*z)`` and
-    ``dx = weight/sqrt(var + eps)*(dy - mean(dy) - z*mean(dy*z))``. Two passes over memory. Error at most 4 ULP of the
-    largest term. Never warns.
+    ``dx = weight/sqrt(var + eps)*(dy - mean(dy) - z*mean(dy*z))``. Two passes over memory. Compared with central
+    differences in float64. Never warns.
 
     References
     ----------
@@ -300,7 +300,7 @@ def layer_norm(
     Notes
     -----
     With z = (x - mean)/sqrt(var + eps) and g = dy*weight: ``dx = (g - mean(g) - z*mean(g*z))/sqrt(var + eps)``;
-    ``dweight`` and ``dbias`` are the sums of dy*z and dy along the other axes. Error at most 4 ULP of the largest term.
+    ``dweight`` and ``dbias`` are the sums of dy*z and dy along the other axes. Compared with central differences in float64.
     Never warns.
 
     References
@@ -358,7 +358,7 @@ def rms_norm(
     Notes
     -----
     With z = x/sqrt(mean(x**2) + eps) and g = dy*weight: ``dx = (g - z*mean(g*z))/sqrt(mean(x**2) + eps)``; ``dweight``
-    is the sum of dy*z along the other axes. Error at most 4 ULP of the largest term. Never warns.
+    is the sum of dy*z along the other axes. Compared with central differences in float64. Never warns.
 
     References
     ----------
