@@ -300,7 +300,8 @@ def layer_norm(
     Notes
     -----
     With z = (x - mean)/sqrt(var + eps) and g = dy*weight: ``dx = (g - mean(g) - z*mean(g*z))/sqrt(var + eps)``;
-    ``dweight`` and ``dbias`` are the sums of dy*z and dy along the other axes. Compared with central differences in float64.
+    ``dweight`` and ``dbias`` are the sums of dy*z and dy along the other axes. Compared with central differences in
+    float64.
     Never warns.
 
     References
