@@ -682,7 +682,8 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
 
     Notes
     -----
-    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of 1, 2 and inf, else 16 ULP. Never warns. The same for any number of threads.
+    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of 1, 2 and inf, else 16 ULP. Never warns. The same for
+    any number of threads.
 
     References
     ----------

@@ -76,8 +76,8 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
     -----
     ``exp(x)/sum(exp(x))``. A row with NaN or inf is NaN, and so is a row of -inf, as in torch.
 
-    Error at most 2.1 ULP of each element, subnormal results included. The sum is accumulated in float64 for float32, and
-    with compensation for float64. Never warns. The same for any number of threads.
+    Error at most 2.1 ULP of each element, subnormal results included. The sum is accumulated in float64 for float32,
+    and with compensation for float64. Never warns. The same for any number of threads.
 
     References
     ----------

@@ -8,11 +8,11 @@ Types are scalar types, as `numpy.dtype.type` has them: ``numpy.float32``, and `
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-ScalarType = type[Any]
+ScalarType: TypeAlias = type
 
 ARRAY = "an array (or number) of bool, integers, float16, bfloat16, float32 or float64"
 PYTHON_NUMBERS = (float, int)
