@@ -8,7 +8,7 @@ Types are scalar types, as `numpy.dtype.type` has them: ``numpy.float32``, and `
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
