@@ -136,7 +136,7 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     if np.shape(dy) not in {(), a.shape}:
         raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
     dtype = compute_type([dtype_of(operand).type for operand in (dy, a, b) if not is_number(operand)])
-    dx = np.empty(np.shape(x), dtype)
+    dx: np.ndarray[Any, Any] = np.empty(np.shape(x), dtype)
     da, db = halves("grad.glu", dx, axis)
     UFUNCS["glu"](dy, b, out=da, dtype=dtype)
     UFUNCS["grad_glu"](dy, a, b, out=db, dtype=dtype)
