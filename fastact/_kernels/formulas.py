@@ -123,28 +123,8 @@ def grad_sigmoid(dy, x):
     return slope_product(dy, high, low, scale, unscale)
 
 
-def sigmoid_scaled(x, x_low):
-    """Return (high, low, unscale): sigmoid(x + x_low) = (high + low)*unscale**2."""
-    # n/(1 + t), t = exp(-|x|), n = t or 1.
-    negative = negative_magnitude(x)
-    negative = SCALED_EXP_MIN if negative < SCALED_EXP_MIN else negative
-    shifted, w, w_low = exp_parts_low(negative, -multiply_sign(x_low, x))
-    scale, unscale = scaled(negative, shifted)
-    t, t_low = exp_of_parts(scale, w, w_low)
-    d, d_low = one_plus(t, t_low, unscale)
-    n = t if x < ZERO else ONE
-    n_low = t_low if x < ZERO else ZERO
-    reciprocal = ONE / d
-    y = n * reciprocal
-    residual = fma(-y, d, n) + fma(-y, d_low, n_low)
-    return y, reciprocal * residual, unscale if x < ZERO else ONE
-
-
 def glu(a, b):
-    high, low, unscale = sigmoid_scaled(b, ZERO)
-    factor = a * unscale
-    y = fma(factor, high, factor * low) if absolute(factor) <= LARGEST else factor * high
-    return copysign(y * unscale, a)
+    return gate_product(a, b, ZERO)
 
 
 def grad_glu(dy, a, b):
@@ -504,12 +484,11 @@ def grad_logsigmoid(dy, x):
 
 
 def grad_softplus(dy, x, beta):
-    # sigmoid(u) with u = beta*x in two parts.
+    # dy*sigmoid(u) with u = beta*x in two parts.
     u = beta * x
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
-    high, low, unscale = sigmoid_scaled(u, u_low)
-    return scaled_product(dy, high + low, unscale)
+    return gate_product(dy, u, u_low)
 
 
 def gate(x, exponent, exponent_low):

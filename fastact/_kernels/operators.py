@@ -68,7 +68,7 @@ def with_defaults(ufunc: np.ufunc, row: Operator, arrays: tuple[str, ...], modul
     return function
 
 
-def is_number(parameter: Any) -> bool:
+def is_single_number(parameter: Any) -> bool:
     """Return whether a parameter is one number, a Python one or a NumPy scalar that can be computed with."""
     return isinstance(parameter, (int, float)) or (
         isinstance(parameter, np.generic) and float_of(type(parameter)) is not None
@@ -90,7 +90,7 @@ def in_range(range_: Range) -> Compute:
         names: tuple[str, ...],
         options: dict[str, Any],
     ) -> Any:
-        if all(map(is_number, parameters)) and not range_.is_met(*map(without_type, parameters)):
+        if all(map(is_single_number, parameters)) and not range_.is_met(*map(without_type, parameters)):
             function = ufunc.__name__.replace("grad_", "grad.", 1)
             given = ", ".join(f"{name}={value}" for name, value in zip(names[len(arrays) :], parameters, strict=True))
             raise ValueError(f"{function}(): {range_.demand}, got {given}")
