@@ -19,7 +19,7 @@ INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
 # types, which are computed in float32.
 PROMISES := $(addprefix tests/test_,environment.py gated.py layouts.py prelu.py protocol.py threads.py) -k "not float16"
 # Exit status 5: ARGS selects no such test.
-UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest $(2) $(ARGS) || test $$? -eq 5
+UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest -n auto $(2) $(ARGS) || test $$? -eq 5
 
 .PHONY: demo test lint bench docs format clean
 .DELETE_ON_ERROR:
