@@ -95,17 +95,17 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     given = real(x, "moments")
     axes = normalized_axes(axis, given.array.ndim, "moments")
     checked_number(correction, "moments", "correction")
-    mean, square, count = mean_and_square(given.array, axes)
+    mean, _, square, count = mean_and_square(given.array, axes)
     shape = kept_shape(given.array.shape, axes, keepdims)
     return rounded(mean, shape, given.dtype), rounded(variance(square, count - correction), shape, given.dtype)
 
 
-def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, int]:
-    """Return mean, sum of squares about it and number of elements, float64, flat."""
+def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, int]:
+    """Return the mean in two parts, the sum of squares about it and the number of elements, float64, flat."""
     stats = statistics(MOMENTS, x, axes)
     stats.fill(np.nan)
     run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(0.0,), is_exact=False)
-    return stats[0], stats[2], math.prod(x.shape[axis] for axis in axes)
+    return stats[0], stats[1], stats[2], math.prod(x.shape[axis] for axis in axes)
 
 
 def variance(square: Array, degrees: float) -> Array:
