@@ -16,6 +16,7 @@ This module imports Numba: only `backend.py` imports it, when there is something
 # mypy: disallow-untyped-decorators=False
 
 import ctypes
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -41,6 +42,8 @@ from fastact._kernels.numba_primitives import PRECISIONS, Precision
 from fastact._kernels.registry import Kernel
 
 VECTOR_BITS = 512
+# A number of metadata that no module reaches.
+WIDE_LOOP = 100_000
 
 
 def entry_point(symbol: str, loop: Compiled, precision: Precision, arrays: int, scalars: int) -> str:
@@ -120,19 +123,65 @@ def link(parts: list[str], entries: tuple[str, ...]) -> Any:
 
 
 def optimize(module: Any, machine: Any) -> None:
-    """Make selects of branches first, before anything can be threaded through them; then as ever."""
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.loop_interleaving = True
-    options.loop_unrolling = True
-    builder = llvm.create_pass_builder(machine, options)
-    selects = llvm.create_new_function_pass_manager()
-    selects.add_sroa_pass()
-    selects.add_simplify_cfg_pass()
+    """Optimize a module with the loop of a formula."""
+    make_selects(module, machine)
+    run_passes(module, machine, vectorizes=True, unrolls=True)
+
+
+def optimize_blocks(module: Any, machine: Any) -> Any:
+    """Return an optimized module of loops over lanes and columns.
+
+    Their short loops must be vectors before they are unrolled: LLVM would do it the other way round.
+    """
+    make_selects(module, machine)
+    run_passes(module, machine, vectorizes=False, unrolls=False)
+    module = llvm.parse_assembly(widened(str(module)))
+    run_passes(module, machine, vectorizes=True, unrolls=False)
+    run_passes(module, machine, vectorizes=True, unrolls=True)
+    return module
+
+
+def make_selects(module: Any, machine: Any) -> None:
+    """Make selects of branches before anything can be threaded through them."""
+    passes = llvm.create_new_function_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     for function in module.functions:
         if not function.is_declaration:
-            selects.run(function, builder)
+            passes.run(function, builder)
+
+
+def run_passes(module: Any, machine: Any, vectorizes: bool, unrolls: bool) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = vectorizes
+    options.slp_vectorization = vectorizes
+    options.loop_interleaving = True
+    options.loop_unrolling = unrolls
+    builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+
+
+def widened(module: str) -> str:
+    """Return the IR with the request that loops which compute in float32 and add up in float64 fill a register of float32.
+
+    LLVM would take as many elements as there are float64 in a register: half vectors of float32. With the request it
+    would also reorder sums, so it is only made where no number goes from one turn to the next.
+    """
+    lines = module.splitlines()
+    name, first = "", 0
+    for number, line in enumerate(lines):
+        label_of_line = re.match(r"([\w.]+):", line)
+        if label_of_line:
+            name, first = label_of_line[1], number
+        elif name and line.startswith("  br i1 ") and f"label %{name}" in line:
+            body = "\n".join(lines[first:number])
+            computes = len(re.findall(r"= (?:f(?:add|sub|mul|div) float|.*call float @llvm.fma)", body))
+            if computes >= 4 and " double " in body and not re.search(r"= phi (?:float|double)", body):
+                lines[number] = re.sub(r", !llvm.loop .*", "", line) + f", !llvm.loop !{WIDE_LOOP}"
+    loop = f"!{WIDE_LOOP} = distinct !{{!{WIDE_LOOP}, !{WIDE_LOOP + 1}}}"
+    hint = f'!{WIDE_LOOP + 1} = !{{!"llvm.loop.vectorize.width", i32 {VECTOR_BITS // 32}}}'
+    return "\n".join([*lines, loop, hint, ""])
 
 
 OF_THE_COMPILER = (numba_frontend, numba_primitives, numba_types, signatures)
@@ -178,6 +227,8 @@ def kernel_module(name: str, precision: str, machine: Any) -> Any:
     front = FRONT_ENDS.setdefault(precision, FrontEnd(PRECISIONS[precision]))
     parts = element_wise_parts(front, ROWS[name]) if name in ROWS else block_parts(front, name)
     module = link(list(parts.values()), entries(name))
+    if name not in ROWS:
+        return optimize_blocks(module, machine)
     optimize(module, machine)
     return module
 

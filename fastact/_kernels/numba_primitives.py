@@ -130,8 +130,20 @@ def counting_lanes(builder: ir.IRBuilder, first: ir.Value, lane: ir.Value) -> ir
 
 
 def multiply_words(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
-    lower = each(0xFFFFFFFF)
-    return builder.mul(builder.and_(a, lower), builder.and_(b, lower))
+    """Return the 64-bit products of the lower halves.
+
+    As a shuffle, not as an and: LLVM would take that apart, and where it has moved a part out of the loop it no longer
+    sees that the upper halves are zero: a multiplication of three times the cost (a dropout of 1.07).
+    """
+    return builder.mul(lower_halves(builder, a), lower_halves(builder, b))
+
+
+def lower_halves(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
+    halves = ir.VectorType(HALF_WORD, 2 * LANES.count)
+    from_which = [2 * LANES.count if k % 2 else k for k in range(2 * LANES.count)]
+    zeros = ir.Constant(halves, None)
+    mask = ir.Constant(ir.VectorType(HALF_WORD, 2 * LANES.count), from_which)
+    return builder.bitcast(builder.shuffle_vector(builder.bitcast(a, halves), zeros, mask), VECTOR)
 
 
 def at(builder: ir.IRBuilder, memory: ir.Value, item: ir.Type, offset: ir.Value, target: ir.Type) -> ir.Value:

@@ -41,6 +41,8 @@ class Loops(NamedTuple):
     """The functions of all files of loops with their types."""
 
     code: dict[str, CodeType]
+    # The file each function stands in.
+    files: dict[str, str]
     signatures: dict[str, Signature]
     constants: dict[str, int]
     # What a name of a type stands for; and the pointers that C calls restrict, which are those with a name of C's.
@@ -63,7 +65,7 @@ def files() -> list[Path]:
 
 def read() -> Loops:
     """Read the signatures of all files of loops, and import their functions."""
-    loops = Loops({}, {}, {}, {}, set(), set(), ())
+    loops = Loops({}, {}, {}, {}, {}, set(), set(), ())
     texts = []
     for file in files():
         declarations = file.with_suffix(".pxd").read_text(encoding="utf-8")
@@ -71,6 +73,7 @@ def read() -> Loops:
         for name, value in vars(import_module(f"{__package__}.{file.stem}")).items():
             if isinstance(value, FunctionType):
                 loops.code[name] = value.__code__
+                loops.files[name] = file.stem
             elif isinstance(value, int):
                 loops.constants[name] = value
         texts.append(declarations)
