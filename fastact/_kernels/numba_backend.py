@@ -271,7 +271,7 @@ def facts(name: str) -> list[str]:
     import fastact
 
     texts = [text_of(vars(module)) for module in (formulas, float32, float64)]
-    loops = [text_of(LOOPS.code), text_of(LOOPS.constants), *LOOPS.texts]
+    loops = [text_of(LOOPS.code), text_of(LOOPS.words), *LOOPS.texts]
     return [fastact.__version__, processor(), *versions(), *SOURCES, repr(ROWS.get(name, name)), *texts, *loops]
 
 

@@ -13,6 +13,7 @@ import re
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba.core import compiler, registry, types
 from numba.extending import intrinsic
@@ -60,9 +61,7 @@ def named_intrinsic(name: str, count: int, definition: Any) -> Any:
     return intrinsic(define)
 
 
-def front_end(
-    function: FunctionType, arguments: tuple[Any, ...], result: Any, symbol: str
-) -> tuple[Any, str, Any]:
+def front_end(function: FunctionType, arguments: tuple[Any, ...], result: Any, symbol: str) -> tuple[Any, str, Any]:
     """Return (descriptor, IR, signature) of a function. Nothing is optimized, nothing becomes machine code."""
     target = registry.cpu_target
     flags = compiler.Flags()
@@ -140,7 +139,8 @@ class FrontEnd:
             if isinstance(value, FunctionType)
         }
         self.code |= LOOPS.code | {name: value.__code__ for name, value in numba_primitives.FUNCTIONS.items()}
-        self.namespace: dict[str, Any] = {**PYTHONS_OWN, **LOOPS.constants, **numba_primitives.CONSTANTS}
+        self.namespace: dict[str, Any] = {**PYTHONS_OWN, **LOOPS.lengths, **numba_primitives.CONSTANTS}
+        self.namespace.update((name, np.uint64(value)) for name, value in LOOPS.words.items())
         constants = {name: value for name, value in vars(precision.module).items() if isinstance(value, float)}
         self.namespace.update((name, precision.scalar(value)) for name, value in constants.items())
         self.namespace.update(
@@ -155,12 +155,12 @@ class FrontEnd:
     # ---- Types.
 
     def type_of(self, c_type: str) -> Any:
-        """Return Numba's type for one of C's; None for functions, whose type says which one it is."""
+        """Return Numba's type for one of C's; None for one that is as it is given."""
         name = c_type.removeprefix("const ").strip()
+        if name in LOOPS.open_types or name.removesuffix("*").strip() in {*LOOPS.open_types, "void"} - {name}:
+            return None
         if name in self.numbers:
             return self.numbers[name]
-        if name in LOOPS.function_types:
-            return None
         if name in LOOPS.types:
             known = self.type_of(LOOPS.types[name])
             return Pointer(known.to, is_restricted=True) if name in LOOPS.restricted else known
@@ -188,14 +188,15 @@ class FrontEnd:
 
     def primitive(self, name: str, emit: Any, signature: Signature) -> Any:
         """Return an intrinsic; arguments of any type, literals too, are converted to its own."""
-        arguments = [self.type_of(argument.c_type) for argument in signature.arguments]
-        typed = self.type_of(signature.result)(*arguments)
+        declared = [self.type_of(argument.c_type) for argument in signature.arguments]
+        result = self.type_of(signature.result)
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-            value = emit(builder, *values)
+            opened = [given for given, of in zip(signature.args, declared, strict=True) if of is None]
+            value = emit(builder, *opened, *values)
             return context.get_dummy_value() if value is None else value
 
-        return named_intrinsic(name, len(arguments), lambda _: (typed, codegen))
+        return named_intrinsic(name, len(declared), lambda given: (result(*filled(declared, given)), codegen))
 
     def formula(self, name: str, code: CodeType) -> Any:
         """Return an intrinsic that calls a formula: every argument is of the precision, and so is what comes out."""
@@ -204,15 +205,15 @@ class FrontEnd:
         return named_intrinsic(name, code.co_argcount, lambda _: (signature, self.call_of(name)))
 
     def function(self, name: str, code: CodeType, signature: Signature) -> Any:
-        """Return an intrinsic that calls a function, which is compiled for each set of functions it is given."""
+        """Return an intrinsic that calls a function, which is compiled for each set of open types it is given."""
         declared = [self.type_of(argument.c_type) for argument in signature.arguments]
         result = self.type_of(signature.result)
         restricted = [arg.name for arg, of in zip(signature.arguments, declared, strict=True) if is_restricted(of)]
 
         def define(given: tuple[Any, ...]) -> Any:
-            arguments = tuple(g if of is None else of for g, of in zip(given, declared, strict=True))
-            functions = [g.typing_key.__name__ for g, of in zip(given, declared, strict=True) if of is None]
-            symbol = "_of_".join([name, *functions])
+            arguments = filled(declared, given)
+            opened = [of_given for of_given, of in zip(given, declared, strict=True) if of is None]
+            symbol = "_of_".join([name, *(re.sub(r"\W+", "_", str(of_given)) for of_given in opened)])
             if symbol not in self.compiled:
                 self.compile(name, code, symbol, arguments, result, restricted)
             return result(*arguments), self.call_of(symbol)
@@ -280,6 +281,11 @@ class FrontEnd:
                 modules[symbol] = self.compiled[symbol].module
                 pending.extend(self.compiled[symbol].needs)
         return modules
+
+
+def filled(declared: list[Any], given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the types of a call's arguments: those declared, and where none is, those given."""
+    return tuple(of_given if of is None else of for of_given, of in zip(given, declared, strict=True))
 
 
 def is_restricted(of: Any) -> bool:

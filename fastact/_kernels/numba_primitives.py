@@ -12,10 +12,10 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastact._kernels import float32, float64
-from fastact._kernels.numba_types import Lanes
+from fastact._kernels.numba_types import POINTER, Lanes
 
 Emit = Callable[..., Any]
-BYTE, HALF_WORD, WORD = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+BIT, BYTE, HALF_WORD, WORD = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 WIDE = ir.DoubleType()
 
 
@@ -112,6 +112,42 @@ WIDE_PRIMITIVES = {
 }
 
 
+def lanes_of(precision: Precision) -> dict[str, Emit]:
+    """Return what copies the first n of 32 lanes, and no more."""
+    count = 64 * LANES.count // precision.bits
+    vector, mask = ir.VectorType(precision.llvm_type, count), ir.VectorType(BIT, count)
+    indices = ir.VectorType(HALF_WORD, count)
+    suffix = f"v{count}f{precision.bits}.p0"
+
+    def selected(builder: ir.IRBuilder, first: int, n: ir.Value) -> ir.Value:
+        """Return which of the lanes from the first on are among the n."""
+        last = each_lane(builder, builder.trunc(n, HALF_WORD), indices)
+        return builder.icmp_signed("<", ir.Constant(indices, list(range(first, first + count))), last)
+
+    def place(builder: ir.IRBuilder, memory: ir.Value, first: int) -> ir.Value:
+        return at(builder, memory, precision.llvm_type, WORD(first), vector)
+
+    def pad_lanes(builder: ir.IRBuilder, target: ir.Value, source: ir.Value, n: ir.Value) -> None:
+        load_type = ir.FunctionType(vector, [POINTER, HALF_WORD, mask, vector])
+        load = cgutils.get_or_insert_function(builder.module, load_type, f"llvm.masked.load.{suffix}")
+        padding = ir.Constant(vector, [float("-inf")] * count)
+        for first in range(0, 32, count):
+            memory = builder.bitcast(place(builder, source, first), POINTER)
+            arguments = [memory, HALF_WORD(4), selected(builder, first, n), padding]
+            builder.store(builder.call(load, arguments), place(builder, target, first), align=4)
+
+    def copy_lanes(builder: ir.IRBuilder, target: ir.Value, source: ir.Value, n: ir.Value) -> None:
+        store_type = ir.FunctionType(ir.VoidType(), [vector, POINTER, HALF_WORD, mask])
+        store = cgutils.get_or_insert_function(builder.module, store_type, f"llvm.masked.store.{suffix}")
+        for first in range(0, 32, count):
+            lanes = builder.load(place(builder, source, first), align=4)
+            memory = builder.bitcast(place(builder, target, first), POINTER)
+            arguments = [lanes, memory, HALF_WORD(4), selected(builder, first, n)]
+            builder.call(store, arguments)
+
+    return {"pad_lanes": pad_lanes, "copy_lanes": copy_lanes}
+
+
 # ---- philox.h: words, lanes of them, and bits in bytes.
 
 
@@ -165,17 +201,20 @@ def is_set(builder: ir.IRBuilder, bits: ir.Value, i: ir.Value) -> ir.Value:
     return builder.icmp_unsigned("!=", builder.and_(bits, bit), HALF_WORD(0))
 
 
-def pack_128(
-    builder: ir.IRBuilder, words: ir.Value, threshold: ir.Value, memory: ir.Value, offset: ir.Value
-) -> None:
-    count = 2 * LANES.count
-    vector, bits = ir.VectorType(HALF_WORD, count), ir.IntType(count)
-    least = each_lane(builder, threshold, vector)
-    for k in range(0, 128, count):
-        drawn = builder.load(at(builder, words, HALF_WORD, WORD(k), vector), align=4)
-        kept = builder.bitcast(builder.icmp_unsigned(">=", drawn, least), bits)
-        place = at(builder, memory, BYTE, builder.add(offset, WORD(k // 8)), bits)
-        builder.store(kept, place, align=1)
+def pack(count: int) -> Emit:
+    """Return what packs the bits of so many words."""
+
+    def emit(builder: ir.IRBuilder, words: ir.Value, threshold: ir.Value, memory: ir.Value, offset: ir.Value) -> None:
+        at_once = 2 * LANES.count
+        vector, bits = ir.VectorType(HALF_WORD, at_once), ir.IntType(at_once)
+        least = each_lane(builder, threshold, vector)
+        for k in range(0, count, at_once):
+            drawn = builder.load(at(builder, words, HALF_WORD, WORD(k), vector), align=4)
+            kept = builder.bitcast(builder.icmp_unsigned(">=", drawn, least), bits)
+            place = at(builder, memory, BYTE, builder.add(offset, WORD(k // 8)), bits)
+            builder.store(kept, place, align=1)
+
+    return emit
 
 
 def unit_interval_of(real: ir.Type) -> Emit:
@@ -184,6 +223,29 @@ def unit_interval_of(real: ir.Type) -> Emit:
         return builder.fmul(builder.sitofp(upper, real), ir.Constant(real, 2.0**-24))
 
     return emit
+
+
+def rarely(builder: ir.IRBuilder, condition: ir.Value) -> ir.Value:
+    function_type = ir.FunctionType(BIT, [BIT, BIT])
+    expect = cgutils.get_or_insert_function(builder.module, function_type, "llvm.expect.i1")
+    return builder.call(expect, [condition, BIT(0)])
+
+
+def prefetch(
+    builder: ir.IRBuilder, of_x: Any, _of_y: Any, x: ir.Value, y: ir.Value, start: ir.Value, n: ir.Value
+) -> None:
+    """Fetch what will be read and written 4096 bytes further on, 256 elements of each, unless that is beyond n."""
+    function_type = ir.FunctionType(ir.VoidType(), [POINTER, HALF_WORD, HALF_WORD, HALF_WORD])
+    fetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    size = of_x.to.bitwidth // 8
+    ahead, length = 4096, 256 * size
+    first, end = builder.mul(start, WORD(size)), builder.mul(n, WORD(size))
+    with builder.if_then(builder.icmp_signed("<=", builder.add(first, WORD(ahead + length)), end)):
+        for byte in range(ahead, ahead + length, 64):
+            offset = builder.add(first, WORD(byte))
+            for memory, is_written in ((x, 0), (y, 1)):
+                place = builder.gep(builder.bitcast(memory, POINTER), [offset])
+                builder.call(fetch, [place, HALF_WORD(is_written), HALF_WORD(3), HALF_WORD(1)])
 
 
 WORD_PRIMITIVES: dict[str, Emit] = {
@@ -197,14 +259,19 @@ WORD_PRIMITIVES: dict[str, Emit] = {
     "counter_of": lambda builder, element: builder.lshr(element, WORD(2)),
     "load_32": load_32,
     "is_set": is_set,
-    "pack_128": pack_128,
+    "pack_128": pack(128),
+    "pack_256": pack(256),
+    "to_upper_half": lambda builder, a: builder.shl(a, each(16)),
+    "rarely": rarely,
+    "prefetch": prefetch,
 }
 
 
 def primitives(precision: Precision) -> dict[str, Emit]:
     """Return what emits each primitive's instructions, from its arguments' values."""
     real = precision.llvm_type
-    return {**of_reals(precision), **WIDE_PRIMITIVES, **WORD_PRIMITIVES, "unit_interval": unit_interval_of(real)}
+    of_precision = {**of_reals(precision), **lanes_of(precision), "unit_interval": unit_interval_of(real)}
+    return {**of_precision, **WIDE_PRIMITIVES, **WORD_PRIMITIVES}
 
 
 # ---- Those that are loops themselves: plain functions, compiled as any other.

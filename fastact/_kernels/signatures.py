@@ -17,7 +17,7 @@ FUNCTION = re.compile(
 )
 CONSTANT = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
 NAME_OF_TYPE = re.compile(r"^ctypedef (\([^()]*\)|[\w* ]+?)\s*\b(\w+)(?P<c_name> \"\w+\")?$", re.MULTILINE)
-NAME_OF_FUNCTION_TYPE = re.compile(r"^ctypedef [\w* ]+? \(\*(\w+)\)\(", re.MULTILINE)
+NAME_OF_OPEN_TYPE = re.compile(r"^ctypedef (?:[\w* ]+? \(\*(\w+)\)\(|fused (\w+):)", re.MULTILINE)
 KERNEL = ("char**", "const Py_ssize_t*")
 
 
@@ -44,11 +44,14 @@ class Loops(NamedTuple):
     # The file each function stands in.
     files: dict[str, str]
     signatures: dict[str, Signature]
-    constants: dict[str, int]
+    # The constants of the .pxd, which are of any integer type, and those of the .py, which are of 64 bits, unsigned.
+    lengths: dict[str, int]
+    words: dict[str, int]
     # What a name of a type stands for; and the pointers that C calls restrict, which are those with a name of C's.
     types: dict[str, str]
     restricted: set[str]
-    function_types: set[str]
+    # Functions and fused types: a function that takes one is compiled for each that it is given.
+    open_types: set[str]
     # All that compiled code depends on.
     texts: tuple[str, ...]
 
@@ -65,7 +68,7 @@ def files() -> list[Path]:
 
 def read() -> Loops:
     """Read the signatures of all files of loops, and import their functions."""
-    loops = Loops({}, {}, {}, {}, {}, set(), set(), ())
+    loops = Loops({}, {}, {}, {}, {}, {}, set(), set(), ())
     texts = []
     for file in files():
         declarations = file.with_suffix(".pxd").read_text(encoding="utf-8")
@@ -75,7 +78,7 @@ def read() -> Loops:
                 loops.code[name] = value.__code__
                 loops.files[name] = file.stem
             elif isinstance(value, int):
-                loops.constants[name] = value
+                loops.words[name] = value
         texts.append(declarations)
     for name, signature in loops.signatures.items():
         if signature.value is not None:
@@ -87,9 +90,11 @@ def add_declarations(loops: Loops, text: str) -> None:
     for found in FUNCTION.finditer(text):
         result = " ".join(found["result"].split())
         is_primitive = found["c_name"] is not None
-        loops.signatures[found["name"]] = Signature(result, arguments_of(found["arguments"]), found["value"], is_primitive)
-    loops.constants.update((name, int(value)) for name, value in CONSTANT.findall(text))
-    loops.function_types.update(NAME_OF_FUNCTION_TYPE.findall(text))
+        loops.signatures[found["name"]] = Signature(
+            result, arguments_of(found["arguments"]), found["value"], is_primitive
+        )
+    loops.lengths.update((name, int(value)) for name, value in CONSTANT.findall(text))
+    loops.open_types.update(function or fused for function, fused in NAME_OF_OPEN_TYPE.findall(text))
     for found in NAME_OF_TYPE.finditer(text):
         loops.types[found[2]] = found[1]
         if found["c_name"] and found[1].endswith("*"):
