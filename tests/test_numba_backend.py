@@ -2,9 +2,7 @@
 
 import itertools
 import os
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest

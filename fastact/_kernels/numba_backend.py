@@ -163,7 +163,7 @@ def run_passes(module: Any, machine: Any, vectorizes: bool, unrolls: bool) -> No
 
 
 def widened(module: str) -> str:
-    """Return the IR with the request that loops which compute in float32 and add up in float64 fill a register of float32.
+    """Return the IR with the request that loops that compute in float32 and sum in float64 fill registers of float32.
 
     LLVM would take as many elements as there are float64 in a register: half vectors of float32. With the request it
     would also reorder sums, so it is only made where no number goes from one turn to the next.
@@ -185,7 +185,10 @@ def widened(module: str) -> str:
 
 
 OF_THE_COMPILER = (numba_frontend, numba_primitives, numba_types, signatures)
-SOURCES = [Path(__file__).read_text(encoding="utf-8"), *(Path(m.__file__).read_text("utf-8") for m in OF_THE_COMPILER)]
+SOURCES = [
+    Path(__file__).read_text(encoding="utf-8"),
+    *(Path(str(m.__file__)).read_text("utf-8") for m in OF_THE_COMPILER),
+]
 ROWS = {row.name: row for row in registry.kernels()}
 FRONT_ENDS: dict[str, FrontEnd] = {}
 

@@ -165,7 +165,7 @@ class FrontEnd:
             known = self.type_of(LOOPS.types[name])
             return Pointer(known.to, is_restricted=True) if name in LOOPS.restricted else known
         if name.startswith("("):
-            return types.BaseTuple.from_types([self.type_of(part) for part in name[1:-1].split(",")])
+            return tuple_of([self.type_of(part) for part in name[1:-1].split(",")])
         if name.endswith("*"):
             return Pointer(self.type_of(name[:-1]))
         raise TypeError(f"no type of Numba's for {c_type!r}")
@@ -286,6 +286,10 @@ class FrontEnd:
 def filled(declared: list[Any], given: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the types of a call's arguments: those declared, and where none is, those given."""
     return tuple(of_given if of is None else of for of_given, of in zip(given, declared, strict=True))
+
+
+def tuple_of(parts: list[Any]) -> Any:
+    return types.BaseTuple.from_types(parts)  # type: ignore[attr-defined]
 
 
 def is_restricted(of: Any) -> bool:

@@ -4,7 +4,7 @@ Only the compiler of our kernels uses these types: no function of the host's eve
 """
 
 # Numba calls with the arguments that it gives, used or not.
-# ruff: noqa: ARG001
+# ruff: noqa: ARG001, ARG002
 # mypy: disallow-untyped-decorators=False
 
 import operator
@@ -63,7 +63,11 @@ class Apart:
 
 
 def told_apart(builder: ir.IRBuilder, access: Any, pointer: Pointer) -> None:
-    """Tell LLVM that restricted and other pointers of a kernel do not meet: what is said of arguments is said already."""
+    """Tell LLVM that restricted and other pointers of a kernel do not meet. Of those of functions it knows.
+
+    In the body of a kernel they come from `args`. Without this, loops begin with a comparison of addresses, and where
+    the output is the input, it sends them to code without vectors.
+    """
     if Apart.function:
         module = builder.module
         domain = module.add_metadata(["fastact"])
