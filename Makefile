@@ -14,10 +14,11 @@ SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_kernels/*.py
 INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
 
 # All tests run under the default backend, auto. What depends on who compiled the kernels runs again under each of the
-# others: promises of memory, calls, flags and threads. The other files compute nothing, choose backends themselves, run
-# on kernels that Numba has no version of, or follow from the equal bits that test_numba_backend.py finds. So do 16-bit
-# types, which are computed in float32.
-PROMISES := $(addprefix tests/test_,environment.py gated.py layouts.py prelu.py protocol.py threads.py) -k "not float16"
+# others: promises of memory, calls, flags, threads, axes and draws. The other files compute nothing, choose backends
+# themselves, or follow from the equal bits that test_numba_backend.py and test_numba_blocks.py find. So do 16-bit types,
+# which are computed in float32.
+PROMISES := $(addprefix tests/test_,dropout.py environment.py gated.py layouts.py prelu.py protocol.py random.py \
+	reductions.py threads.py) -k "not float16"
 # Exit status 5: ARGS selects no such test.
 UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest -n auto $(2) $(ARGS) || test $$? -eq 5
 

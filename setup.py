@@ -79,7 +79,7 @@ FRONT_DOOR_DIRECTIVES = {
 # The files of loops, each with the C types of its functions beside it in a .pxd.
 LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients")
 # Those that only the kernels for binary32 have.
-LOOPS_OF_FLOAT32 = ("conversions",)
+LOOPS_OF_FLOAT32 = ("conversions", "halves")
 # Public functions of activations.py and grad.py that have no row in the registry.
 BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")

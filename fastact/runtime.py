@@ -18,7 +18,7 @@ __all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "
 MOST_THREADS = 2**31 - 1
 # The files with the kernels of functions that are not ufuncs, gradients included, by the module of their public names.
 FILES_OF_KERNELS = {
-    "dropout": ("philox",),
+    "dropout": ("philox", "halves"),
     "normalization": ("moments", "sums", "gradients"),
     "penalties": ("sums",),
     "softmax": ("softmax", "gradients"),
@@ -429,11 +429,17 @@ def kernel_texts() -> dict[str, str]:
     """Return what runs now of each kernel, and why Numba could not compile it if that is so."""
     texts = {}
     for name in (*ufuncs.UFUNCS, *ufuncs.BLOCK_KERNELS):
-        running = ["numba" if tiers.runs_numba((name, precision)) else "cython" for precision in ("float32", "float64")]
+        running = [running_version((name, precision)) for precision in ("float32", "float64")]
         failures = {reason for (failed, _), reason in backend.STATE.failures.items() if failed == name}
         failures -= {backend.STATE.unusable}
         texts[f"  {name}"] = "  ".join([f"{running[0]:<7}", running[1], *sorted(failures)])
     return {**texts, "  integers, 16-bit": "cython (to float32 and back, and integers as they are: no Numba version)"}
+
+
+def running_version(key: tuple[str, str]) -> str:
+    if not tiers.is_kernel(key):
+        return ""
+    return "numba" if tiers.runs_numba(key) else "cython"
 
 
 def processor_name() -> str:

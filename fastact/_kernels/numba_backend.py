@@ -32,6 +32,7 @@ from fastact._kernels import (
     float64,
     formulas,
     numba_frontend,
+    numba_loops,
     numba_primitives,
     numba_types,
     registry,
@@ -184,7 +185,7 @@ def widened(module: str) -> str:
     return "\n".join([*lines, loop, hint, ""])
 
 
-OF_THE_COMPILER = (numba_frontend, numba_primitives, numba_types, signatures)
+OF_THE_COMPILER = (numba_frontend, numba_loops, numba_primitives, numba_types, signatures)
 SOURCES = [
     Path(__file__).read_text(encoding="utf-8"),
     *(Path(str(m.__file__)).read_text("utf-8") for m in OF_THE_COMPILER),

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from fastact._kernels import formulas, numba_primitives, numba_types, signatures
 from fastact._kernels.numba_primitives import Precision
 from fastact._kernels.numba_types import Pointer
-from fastact._kernels.signatures import Signature
+from fastact._kernels.signatures import Argument, Signature
 
 INTERLEAVE = 4
 # A number of metadata that Numba does not reach.
@@ -37,6 +37,12 @@ NUMBERS = {
     "char": types.char,
     **{f"{name}_t": getattr(types, name) for name in ("int8", "int16", "int32", "int64")},
     **{f"{name}_t": getattr(types, name) for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+
+
+OWN_SIGNATURES = {
+    name: Signature(result, (Argument(argument, ""),), None, True)
+    for name, (result, argument) in numba_primitives.OWN_TYPES.items()
 }
 
 
@@ -143,10 +149,11 @@ class FrontEnd:
         self.namespace.update((name, np.uint64(value)) for name, value in LOOPS.words.items())
         constants = {name: value for name, value in vars(precision.module).items() if isinstance(value, float)}
         self.namespace.update((name, precision.scalar(value)) for name, value in constants.items())
+        signatures_of_primitives = {**LOOPS.signatures, **OWN_SIGNATURES}
         self.namespace.update(
-            (name, self.primitive(name, emit, LOOPS.signatures[name]))
+            (name, self.primitive(name, emit, signatures_of_primitives[name]))
             for name, emit in numba_primitives.primitives(precision).items()
-            if name in LOOPS.signatures
+            if name in signatures_of_primitives
         )
         self.compiled: dict[str, Compiled] = {}
         # The functions being compiled, each called by the one before.

@@ -4,6 +4,7 @@ They have the types that the .pxd files say; here is only what is done.
 """
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -11,7 +12,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastact._kernels import float32, float64
+from fastact._kernels import float32, float64, numba_loops
 from fastact._kernels.numba_types import POINTER, Lanes
 
 Emit = Callable[..., Any]
@@ -256,10 +257,9 @@ WORD_PRIMITIVES: dict[str, Emit] = {
     "to_upper_word": lambda builder, a: builder.shl(a, each(32)),
     "store_pairs": store_pairs,
     "high_word": lambda builder, counter: builder.lshr(counter, WORD(32)),
-    "counter_of": lambda builder, element: builder.lshr(element, WORD(2)),
+    "counter_of": lambda builder, element: builder.lshr(element, WORD(3)),
     "load_32": load_32,
     "is_set": is_set,
-    "pack_128": pack(128),
     "pack_256": pack(256),
     "to_upper_half": lambda builder, a: builder.shl(a, each(16)),
     "rarely": rarely,
@@ -271,20 +271,43 @@ def primitives(precision: Precision) -> dict[str, Emit]:
     """Return what emits each primitive's instructions, from its arguments' values."""
     real = precision.llvm_type
     of_precision = {**of_reals(precision), **lanes_of(precision), "unit_interval": unit_interval_of(real)}
-    return {**of_precision, **WIDE_PRIMITIVES, **WORD_PRIMITIVES}
+    return {**of_precision, **WIDE_PRIMITIVES, **WORD_PRIMITIVES, **CONVERSIONS}
 
 
-# ---- Those that are loops themselves: plain functions, compiled as any other.
+# ---- conversions.h: the 16-bit floats, as bits. LLVM knows them and makes vectors of them.
+
+QUARTER = ir.IntType(16)
+NARROW = ir.FloatType()
 
 
-def pack_at_most_8(words, start, end, threshold, mask, offset):  # type: ignore[no-untyped-def]
-    bits = 0
-    for k in range(min(8, end - start)):
-        bits |= (1 if words[start + k] >= threshold else 0) << k
-    mask[offset] = bits
+def float_of_half(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    return builder.fpext(builder.bitcast(x, ir.HalfType()), NARROW)
 
 
-FUNCTIONS = {"pack_at_most_8": pack_at_most_8}
+def half_of_float(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    return builder.bitcast(builder.fptrunc(x, ir.HalfType()), QUARTER)
+
+
+CONVERSIONS: dict[str, Emit] = {
+    "float_of_half": float_of_half,
+    "half_of_float": half_of_float,
+    "float_of_bits": lambda builder, x: builder.bitcast(x, NARROW),
+    "bits_of_float": lambda builder, x: builder.bitcast(x, HALF_WORD),
+    "word": lambda _builder, x: x,
+}
+# Of these the .pxd files say nothing: results and arguments.
+OWN_TYPES = {
+    "float_of_half": ("float", "uint16_t"),
+    "half_of_float": ("uint16_t", "float"),
+    "float_of_bits": ("float", "uint32_t"),
+    "bits_of_float": ("uint32_t", "float"),
+    "word": ("uint32_t", "uint64_t"),
+}
+
+
+# ---- What is no instruction.
+
+FUNCTIONS = {name: value for name, value in vars(numba_loops).items() if isinstance(value, FunctionType)}
 CONSTANTS = {"PHILOX_LANES": LANES.count}
 # Types of C's own.
 TYPES = {"lanes": LANES}

@@ -106,7 +106,12 @@ cdef void add_time(Tiers* tiers, int64_t nanoseconds) noexcept nogil:
 
 
 cdef bint run_in_numba(Task task, void* context, Py_ssize_t chunks, int threads) noexcept nogil:
-    """Compute all chunks in Numba's threads; return False if they are not to be had, now or at all."""
+    """Compute all chunks in Numba's threads; return False if they are not to be had, now or at all.
+
+    Whoever does not get in (another thread is inside, a forked child, a nested call) computes the same chunks in our own
+    threads, with the same compiled kernel: it is machine code without any runtime, as harmless there as Cython's, gives
+    the same bits, and is the faster of the two. Only the entry into Numba's parallel region is what a host can die of.
+    """
     if load(&backend) != NUMBA:
         return False
     # They take 0.7 s to start: until then who has threads does not wait.
@@ -123,6 +128,11 @@ cdef Tiers* tiers_at(tuple key) except NULL:
 def compilable():
     """Return (name, type) of every kernel that Numba may compile."""
     return [key for key in tiers_of if key != THREADS]
+
+
+def is_kernel(key):
+    """Return whether there is a kernel of that name for that type."""
+    return key in tiers_of
 
 
 def status_of(key):
