@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,15 @@ from fastact._kernels import backend, forks, tiers, ufuncs
 __all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config", "threads", "warmup"]
 
 MOST_THREADS = 2**31 - 1
+# The files with the kernels of functions that are not ufuncs, gradients included, by the module of their public names.
+FILES_OF_KERNELS = {
+    "dropout": ("philox",),
+    "normalization": ("moments", "sums", "gradients"),
+    "penalties": ("sums",),
+    "softmax": ("softmax", "gradients"),
+}
+# What operators that are ufuncs or made of them need besides.
+BESIDES = {"prelu": ("slope_sums",), "rrelu": ("leaky_relu", "grad_leaky_relu", "uniform")}
 
 
 class ThreadCount(NamedTuple):
@@ -268,8 +278,8 @@ def warmup(names: str | Iterable[str] | None = None, dtypes: Any = None) -> None
     Parameters
     ----------
     names : str or iterable of str, optional
-        Operators, as in ``fastact.NAME``, which includes their gradients, or ufuncs, as in ``fastact.ufuncs.NAME``.
-        All by default.
+        Functions, as in ``fastact.NAME``, which includes their gradients, or ufuncs, as in ``fastact.ufuncs.NAME``.
+        Of one that is no ufunc (softmax, layer_norm, dropout) the kernels of its whole family. All by default.
     dtypes : dtype or iterable of dtypes, optional
         The types of arrays to come. Floating-point types and bool; all by default.
 
@@ -297,20 +307,33 @@ def warmup(names: str | Iterable[str] | None = None, dtypes: Any = None) -> None
 
 
 def kernels_of(names: str | Iterable[str] | None) -> set[str]:
-    """Return the names of kernels for names of operators or ufuncs."""
+    """Return the names of kernels for names of functions, ufuncs or kernels."""
+    known = {*ufuncs.UFUNCS, *ufuncs.BLOCK_KERNELS}
     if names is None:
-        return set(ufuncs.UFUNCS)
+        return known
     kernels: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
-        if name not in ufuncs.UFUNCS:
+        found = ({name, f"grad_{name}", *BESIDES.get(name, ())} | block_kernels_of(name)) & known
+        if not found:
             from difflib import get_close_matches
 
             nearest = get_close_matches(str(name), ufuncs.UFUNCS) or sorted(ufuncs.UFUNCS)
             raise ValueError(
                 f"warmup(): names must be operators or ufuncs, got {name!r}; nearest: {', '.join(nearest)}"
             )
-        kernels.update({name, f"grad_{name}"} & set(ufuncs.UFUNCS))
+        kernels.update(found)
     return kernels
+
+
+def block_kernels_of(name: str) -> set[str]:
+    """Return the names of kernels that a public function which is no ufunc may need: those of its family."""
+    from fastact._kernels import signatures
+
+    families = [family for family in FILES_OF_KERNELS if name in import_module(f"fastact.{family}").__all__]
+    if not families:
+        return set()
+    files = {file for family in families for file in FILES_OF_KERNELS[family]}
+    return {kernel for kernel, file in signatures.read().files.items() if file in files}
 
 
 def precisions_of(dtypes: Any) -> set[str]:
@@ -379,7 +402,8 @@ def config_text() -> str:
     }
     python = ".".join(str(part) for part in sys.version_info[:3])
     title = f"fastact {fastact.__version__}, NumPy {np.__version__}, Python {python}"
-    return "\n".join([title, *(f"{name:<17}: {value}" for name, value in facts.items())])
+    width = max(map(len, facts)) + 1
+    return "\n".join([title, *(f"{name:<{width}}: {value}" for name, value in facts.items())])
 
 
 def numba_text() -> str:
@@ -404,12 +428,12 @@ def own_threads_text() -> str:
 def kernel_texts() -> dict[str, str]:
     """Return what runs now of each kernel, and why Numba could not compile it if that is so."""
     texts = {}
-    for name in ufuncs.UFUNCS:
+    for name in (*ufuncs.UFUNCS, *ufuncs.BLOCK_KERNELS):
         running = ["numba" if tiers.runs_numba((name, precision)) else "cython" for precision in ("float32", "float64")]
         failures = {reason for (failed, _), reason in backend.STATE.failures.items() if failed == name}
         failures -= {backend.STATE.unusable}
         texts[f"  {name}"] = "  ".join([f"{running[0]:<7}", running[1], *sorted(failures)])
-    return texts
+    return {**texts, "  integers, 16-bit": "cython (to float32 and back, and integers as they are: no Numba version)"}
 
 
 def processor_name() -> str:

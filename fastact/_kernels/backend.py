@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType, ModuleType
 
-from fastact._kernels import registry, tiers, ufuncs
+from fastact._kernels import tiers, ufuncs
 
 VARIABLE = "FASTACT_BACKEND"
 BACKENDS = ("auto", "numba", "cython")
 # What the front end's interfaces were tested with.
 OLDEST_NUMBA = (0, 62)
 Key = tuple[str, str]
-ROWS = {row.name: row for row in registry.kernels()}
 
 
 class UnusableError(RuntimeError):
@@ -147,20 +146,19 @@ def compile_one(key: Key) -> None:
             tiers.fail(key)
 
 
-def addresses_of(name: str, precision: str) -> tuple[int, int]:
+def addresses_of(name: str, precision: str) -> tuple[int, ...]:
     """Return the addresses of a kernel's Numba version, from the cache or from the compiler."""
     # Of what it imports, nothing is needed before.
     from fastact._kernels import cache
 
     numba = compiler()
-    row = ROWS[name]
-    directory, kept_as, key_of_code = cache.directory(os.environ), f"{precision}-{name}", cache.key(*numba.facts(row))
+    directory, kept_as, key_of_code = cache.directory(os.environ), f"{precision}-{name}", cache.key(*numba.facts(name))
     code = cache.read(directory, kept_as, key_of_code)
     if code is None:
-        code = numba.compile_kernel(row, precision)
+        code = numba.compile_kernel(name, precision)
         cache.write(directory, kept_as, key_of_code, code)
-    scalar, array = numba.load(row, code)
-    return scalar, array
+    addresses: tuple[int, ...] = numba.load(name, code)
+    return addresses
 
 
 tiers.set_backend(chosen(os.environ))

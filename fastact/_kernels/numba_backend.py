@@ -16,8 +16,10 @@ This module imports Numba: only `backend.py` imports it, when there is something
 # mypy: disallow-untyped-decorators=False
 
 import ctypes
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import llvmlite
@@ -25,11 +27,23 @@ import llvmlite.binding as llvm
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastact._kernels import blocks, float32, float64, formulas, numba_frontend
-from fastact._kernels.numba_frontend import PRECISIONS, Compiled, FrontEnd, Precision
+from fastact._kernels import (
+    float32,
+    float64,
+    formulas,
+    numba_frontend,
+    numba_primitives,
+    numba_types,
+    registry,
+    signatures,
+)
+from fastact._kernels.numba_frontend import LOOPS, Compiled, FrontEnd
+from fastact._kernels.numba_primitives import PRECISIONS, Precision
 from fastact._kernels.registry import Kernel
 
 VECTOR_BITS = 512
+# A number of metadata that no module reaches.
+WIDE_LOOP = 100_000
 
 
 def entry_point(symbol: str, loop: Compiled, precision: Precision, arrays: int, scalars: int) -> str:
@@ -109,52 +123,128 @@ def link(parts: list[str], entries: tuple[str, ...]) -> Any:
 
 
 def optimize(module: Any, machine: Any) -> None:
-    """Make selects of branches first, before anything can be threaded through them; then as ever."""
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.loop_interleaving = True
-    options.loop_unrolling = True
-    builder = llvm.create_pass_builder(machine, options)
-    selects = llvm.create_new_function_pass_manager()
-    selects.add_sroa_pass()
-    selects.add_simplify_cfg_pass()
+    """Optimize a module with the loop of a formula."""
+    make_selects(module, machine)
+    run_passes(module, machine, vectorizes=True, unrolls=True)
+
+
+def optimize_blocks(module: Any, machine: Any) -> Any:
+    """Return an optimized module of loops over lanes and columns.
+
+    Their short loops must be vectors before they are unrolled: LLVM would do it the other way round.
+    """
+    make_selects(module, machine)
+    run_passes(module, machine, vectorizes=False, unrolls=False)
+    module = llvm.parse_assembly(widened(str(module)))
+    run_passes(module, machine, vectorizes=True, unrolls=False)
+    run_passes(module, machine, vectorizes=True, unrolls=True)
+    return module
+
+
+def make_selects(module: Any, machine: Any) -> None:
+    """Make selects of branches before anything can be threaded through them."""
+    passes = llvm.create_new_function_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     for function in module.functions:
         if not function.is_declaration:
-            selects.run(function, builder)
+            passes.run(function, builder)
+
+
+def run_passes(module: Any, machine: Any, vectorizes: bool, unrolls: bool) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = vectorizes
+    options.slp_vectorization = vectorizes
+    options.loop_interleaving = True
+    options.loop_unrolling = unrolls
+    builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
 
 
-SOURCES = [Path(file).read_text(encoding="utf-8") for file in (__file__, numba_frontend.__file__)]
+def widened(module: str) -> str:
+    """Return the IR with the request that loops that compute in float32 and sum in float64 fill registers of float32.
+
+    LLVM would take as many elements as there are float64 in a register: half vectors of float32. With the request it
+    would also reorder sums, so it is only made where no number goes from one turn to the next.
+    """
+    lines = module.splitlines()
+    name, first = "", 0
+    for number, line in enumerate(lines):
+        label_of_line = re.match(r"([\w.]+):", line)
+        if label_of_line:
+            name, first = label_of_line[1], number
+        elif name and line.startswith("  br i1 ") and f"label %{name}" in line:
+            body = "\n".join(lines[first:number])
+            computes = len(re.findall(r"= (?:f(?:add|sub|mul|div) float|.*call float @llvm.fma)", body))
+            if computes >= 4 and " double " in body and not re.search(r"= phi (?:float|double)", body):
+                lines[number] = re.sub(r", !llvm.loop .*", "", line) + f", !llvm.loop !{WIDE_LOOP}"
+    loop = f"!{WIDE_LOOP} = distinct !{{!{WIDE_LOOP}, !{WIDE_LOOP + 1}}}"
+    hint = f'!{WIDE_LOOP + 1} = !{{!"llvm.loop.vectorize.width", i32 {VECTOR_BITS // 32}}}'
+    return "\n".join([*lines, loop, hint, ""])
+
+
+OF_THE_COMPILER = (numba_frontend, numba_primitives, numba_types, signatures)
+SOURCES = [
+    Path(__file__).read_text(encoding="utf-8"),
+    *(Path(str(m.__file__)).read_text("utf-8") for m in OF_THE_COMPILER),
+]
+ROWS = {row.name: row for row in registry.kernels()}
 FRONT_ENDS: dict[str, FrontEnd] = {}
 
 
-def kernel_module(row: Kernel, precision_name: str, machine: Any) -> Any:
-    precision = PRECISIONS[precision_name]
-    front = FRONT_ENDS.setdefault(precision_name, FrontEnd(precision))
-    front.formula(row.name)
-    parts = [front.compiled[name].module for name in front.needed(row.name)]
-    scalars = len(row.parameters)
-    shapes = {f"scalar_{row.name}": (row.arrays, scalars), f"array_{row.name}": (row.arrays + scalars, 0)}
-    for symbol, shape in shapes.items():
+def element_wise_parts(front: FrontEnd, row: Kernel) -> dict[str, str]:
+    """Return the IR of the kernels of a row, with scalar parameters and with every operand an array."""
+    parts: dict[str, str] = {}
+    for symbol, scalars in zip(entries(row.name), (len(row.parameters), 0), strict=True):
+        arrays = row.arrays + len(row.parameters) - scalars
         if returns_first(getattr(formulas, row.name)):
-            parts.append(copy_of_first(symbol, precision, sum(shape)))
+            parts[symbol] = copy_of_first(symbol, front.precision, arrays + scalars)
         else:
-            loop = front.loop(row.name, *shape)
-            parts += [loop.module, entry_point(symbol, loop, precision, *shape)]
-    module = link(parts, tuple(shapes))
+            loop = front.loop(row.name, arrays, scalars)
+            parts.update(front.needed(loop))
+            parts[symbol] = entry_point(symbol, front.compiled[loop], front.precision, arrays, scalars)
+    return parts
+
+
+def block_parts(front: FrontEnd, name: str) -> dict[str, str]:
+    """Return the IR of a kernel that is not element by element: ``void block_NAME(char** args, intp* lengths)``."""
+    (symbol,) = entries(name)
+    mangled = front.compiled[front.kernel(name)].descriptor.mangled_name
+    entry = (
+        f"declare i32 @{mangled}(ptr, ptr, ptr, ptr)\n"
+        f'define void @{symbol}(ptr %args, ptr %lengths) nounwind "prefer-vector-width"="{VECTOR_BITS}" {{\n'
+        f"  %result = alloca ptr\n  %error = alloca ptr\n"
+        f"  call i32 @{mangled}(ptr %result, ptr %error, ptr %args, ptr %lengths)\n  ret void\n}}\n"
+    )
+    return {**front.needed(name), symbol: entry}
+
+
+def entries(name: str) -> tuple[str, ...]:
+    """Return the names of what is called from outside."""
+    return (f"scalar_{name}", f"array_{name}") if name in ROWS else (f"block_{name}",)
+
+
+def kernel_module(name: str, precision: str, machine: Any) -> Any:
+    """Return the optimized LLVM module of a kernel."""
+    front = FRONT_ENDS.setdefault(precision, FrontEnd(PRECISIONS[precision]))
+    parts = element_wise_parts(front, ROWS[name]) if name in ROWS else block_parts(front, name)
+    module = link(list(parts.values()), entries(name))
+    if name not in ROWS:
+        return optimize_blocks(module, machine)
     optimize(module, machine)
     return module
 
 
 @global_compiler_lock
-def compile_kernel(row: Kernel, precision: str) -> bytes:
-    """Return the object file with ``scalar_NAME`` and ``array_NAME`` for one precision."""
+def compile_kernel(name: str, precision: str) -> bytes:
+    """Return the object file of a kernel for one precision."""
     machine = target_machine()
-    module = kernel_module(row, precision, machine)
+    module = kernel_module(name, precision, machine)
     imports = [function.name for function in module.functions if is_imported(function)]
     if imports:
         # A loop that calls the C library would not have gone to vectors either.
-        raise RuntimeError(f"{row.name}: compiled code calls {', '.join(imports)}")
+        raise RuntimeError(f"{name}: compiled code calls {', '.join(imports)}")
     return bytes(machine.emit_object(module))
 
 
@@ -175,7 +265,7 @@ def versions() -> tuple[str, str]:
     return str(numba.__version__), str(llvmlite.__version__)
 
 
-def facts(row: Kernel) -> list[str]:
+def facts(name: str) -> list[str]:
     """Return all that compiled code depends on.
 
     Of the formulas and loops it is the functions in memory, not their files: a file that was edited since it was
@@ -183,28 +273,30 @@ def facts(row: Kernel) -> list[str]:
     """
     import fastact
 
-    texts = [text_of(module) for module in (formulas, float32, float64, blocks)]
-    return [fastact.__version__, processor(), *versions(), *SOURCES, repr(row), *texts]
+    texts = [text_of(vars(module)) for module in (formulas, float32, float64)]
+    loops = [text_of(LOOPS.code), text_of(LOOPS.words), *LOOPS.texts]
+    return [fastact.__version__, processor(), *versions(), *SOURCES, repr(ROWS.get(name, name)), *texts, *loops]
 
 
-def text_of(module: Any) -> str:
+def text_of(names: Mapping[str, Any]) -> str:
     """Return what Numba reads of a module: constants, and the functions' code."""
+    values = {name: getattr(value, "__code__", value) for name, value in names.items()}
     return "\n".join(
-        repr((name, value.__code__.co_code, value.__code__.co_consts, value.__code__.co_names))
-        if isinstance(value, FunctionType)
+        repr((name, value.co_code, value.co_consts, value.co_names))
+        if isinstance(value, CodeType)
         else repr((name, value))
-        for name, value in vars(module).items()
-        if isinstance(value, (float, FunctionType))
+        for name, value in values.items()
+        if isinstance(value, (int, float, CodeType))
     )
 
 
-def load(row: Kernel, code: bytes) -> tuple[int, int]:
-    """Load an object file and return the addresses of ``scalar_NAME`` and ``array_NAME``. It stays for ever."""
+def load(name: str, code: bytes) -> tuple[int, ...]:
+    """Load an object file and return the addresses of its entries. It stays for ever."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     keep_for_ever(engine)
-    return engine.get_function_address(f"scalar_{row.name}"), engine.get_function_address(f"array_{row.name}")
+    return tuple(engine.get_function_address(entry) for entry in entries(name))
 
 
 def keep_for_ever(thing: object) -> None:

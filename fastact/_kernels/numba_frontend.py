@@ -1,7 +1,8 @@
-"""Numba's front end: formulas and loops to LLVM IR.
+"""Numba's front end: formulas, loops and kernels to LLVM IR.
 
-Each function of `formulas.py`, `float32.py` or `float64.py`, and `blocks.py` is compiled as it stands: its own code
-object, with constants and primitives of one precision for globals. Nothing is optimized here.
+Each function is compiled as it stands: its own code object, with constants and primitives of one precision for globals.
+The formulas (`formulas.py`, `float32.py` or `float64.py`) take and return numbers of that precision; the types of all
+others are in the .pxd files. Nothing is optimized here.
 """
 
 # An intrinsic has the arguments that Numba gives it, used or not.
@@ -9,123 +10,58 @@ object, with constants and primitives of one precision for globals. Nothing is o
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, compiler, registry, types
+from numba.core import compiler, registry, types
 from numba.extending import intrinsic
 
-from fastact._kernels import blocks, float32, float64, formulas
+from fastact._kernels import formulas, numba_primitives, numba_types, signatures
+from fastact._kernels.numba_primitives import Precision
+from fastact._kernels.numba_types import Pointer
+from fastact._kernels.signatures import Signature
 
-Emit = Callable[..., ir.Value]
 INTERLEAVE = 4
 # A number of metadata that Numba does not reach.
 LOOP = 1000
-
-
-class Precision(NamedTuple):
-    """A floating-point type, for Numba, LLVM and NumPy."""
-
-    name: str
-    bits: int
-    mantissa: int
-    numba_type: Any
-    llvm_type: ir.Type
-    scalar: Callable[[float], np.floating[Any]]
-    module: Any
-
-
-PRECISIONS = {
-    "float32": Precision("float32", 32, 23, types.float32, ir.FloatType(), np.float32, float32),
-    "float64": Precision("float64", 64, 52, types.float64, ir.DoubleType(), np.float64, float64),
+LOOPS = signatures.read()
+NUMBERS = {
+    "void": types.void,
+    "float": types.float32,
+    "double": types.float64,
+    "Py_ssize_t": types.intp,
+    "int": types.intc,
+    "bint": types.boolean,
+    "char": types.char,
+    **{f"{name}_t": getattr(types, name) for name in ("int8", "int16", "int32", "int64")},
+    **{f"{name}_t": getattr(types, name) for name in ("uint8", "uint16", "uint32", "uint64")},
 }
 
 
 class Compiled(NamedTuple):
-    """A function that went through the front end."""
+    """A function that went through the front end, and the names of those it calls."""
 
     descriptor: Any
     module: str
-    needs: tuple[str, ...]
+    needs: set[str]
 
 
-# ---- The primitives of primitives.h.
-
-
-def primitives(precision: Precision) -> dict[str, Any]:
-    """Return the primitives as intrinsics; arguments of any type, literals too, are converted to the precision."""
-    integer = ir.IntType(precision.bits)
-    sign = ir.Constant(integer, 1 << (precision.bits - 1))
-    zero = ir.Constant(integer, 0)
-    mantissa = ir.Constant(integer, precision.mantissa)
-
-    def on_bits(operation: Emit) -> Emit:
-        def emit(builder: ir.IRBuilder, *values: ir.Value) -> ir.Value:
-            bits = [builder.bitcast(value, integer) for value in values]
-            return builder.bitcast(operation(builder, *bits), precision.llvm_type)
-
-        return emit
-
-    def instruction(name: str) -> Emit:
-        def emit(builder: ir.IRBuilder, *values: ir.Value) -> ir.Value:
-            function_type = ir.FunctionType(precision.llvm_type, [precision.llvm_type] * len(values))
-            symbol = f"llvm.{name}.f{precision.bits}"
-            return builder.call(cgutils.get_or_insert_function(builder.module, function_type, symbol), values)
-
-        return emit
-
-    emitters: dict[str, tuple[int, Emit]] = {
-        "fma": (3, instruction("fma")),
-        "multiply_add": (3, instruction("fma")),
-        "absolute": (1, instruction("fabs")),
-        "copysign": (2, instruction("copysign")),
-        "power_of_two": (1, on_bits(lambda b, x: b.shl(x, mantissa))),
-        "negative_magnitude": (1, on_bits(lambda b, x: b.or_(x, sign))),
-        "negative_part": (1, on_bits(lambda b, x: b.select(b.icmp_signed("<", x, zero), x, zero))),
-        "positive_part": (1, on_bits(lambda b, x: b.select(b.icmp_signed(">", x, zero), x, zero))),
-        "limit_negative": (2, on_bits(lambda b, x, low: b.select(b.icmp_unsigned("<", x, low), x, low))),
-        "multiply_sign": (2, on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign)))),
-    }
-    return {name: intrinsic_of(precision, count, emit) for name, (count, emit) in emitters.items()}
-
-
-def intrinsic_of(precision: Precision, count: int, emit: Emit) -> Any:
-    signature = precision.numba_type(*[precision.numba_type] * count)
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-        return emit(builder, *values)
-
-    return with_arguments(count, lambda: (signature, codegen))
-
-
-def call_of(compiled: Compiled, signature: Any) -> Any:
-    """Return an intrinsic that calls a function from the front end, to be linked later."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-        return context.call_internal(builder, compiled.descriptor, signature, values)
-
-    return with_arguments(len(signature.args), lambda: (signature, codegen))
-
-
-def with_arguments(count: int, definition: Callable[[], Any]) -> Any:
+def named_intrinsic(name: str, count: int, definition: Any) -> Any:
     """Return an intrinsic of ``count`` arguments: Numba reads the number from the signature."""
 
     def define(typing_context: Any, *arguments: Any) -> Any:
-        return definition()
+        return definition(arguments)
 
     names = ["typing_context", *(f"a{k}" for k in range(count))]
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    define.__name__ = name
     define.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return intrinsic(define)
 
 
-# ---- The front end.
-
-
-def front_end(function: FunctionType, arguments: tuple[Any, ...], symbol: str) -> tuple[Any, str, Any]:
+def front_end(function: FunctionType, arguments: tuple[Any, ...], result: Any, symbol: str) -> tuple[Any, str, Any]:
     """Return (descriptor, IR, signature) of a function. Nothing is optimized, nothing becomes machine code."""
     target = registry.cpu_target
     flags = compiler.Flags()
@@ -135,16 +71,24 @@ def front_end(function: FunctionType, arguments: tuple[Any, ...], symbol: str) -
     flags.enable_pyobject = False
     flags.nrt = False
     flags.error_model = "numpy"
-    # An output may be one of the inputs, element by element: see fastact_output in primitives.h.
-    flags.noalias = True
     library = target.target_context.codegen().create_library(symbol)
     # Numba would thread jumps over two selects in a row, as gcc would: four comparisons instead of two (tanh: +10%).
     library._optimize_functions = lambda _module: None
     result = compiler.compile_extra(
-        target.typing_context, target.target_context, function, arguments, None, flags, {}, library=library
+        target.typing_context, target.target_context, function, arguments, result, flags, {}, library=library
     )
     module = re.sub(r"(?m)^(define .*)\{$", r"\1alwaysinline {", library.get_llvm_str())
     return result.fndesc, module, result.signature
+
+
+def apart(module: str, names: list[str]) -> str:
+    """Return the IR of a function with LLVM told that what these arguments point to is apart from all else.
+
+    An output may be one of the inputs, element by element: see fastact_output in primitives.h.
+    """
+    for name in names:
+        module = re.sub(rf"(?m)^(define .*)\bptr( %[\w.\"]*\barg\.{name}\b)", r"\1ptr noalias\2", module)
+    return module
 
 
 def interleaved(module: str) -> str:
@@ -166,51 +110,187 @@ def interleaved(module: str) -> str:
     return "\n".join([*lines, loop, hint, ""])
 
 
+def of_lengths(name: str, relation: str) -> Any:
+    """Return Python's min or max of two lengths; of other numbers a formula says what NaN gives."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        return builder.select(builder.icmp_signed(relation, *values), *values)
+
+    def define(given: tuple[Any, ...]) -> Any:
+        is_known = all(isinstance(of, types.Integer) for of in given)
+        return (types.intp(types.intp, types.intp), codegen) if is_known else None
+
+    return named_intrinsic(name, 2, define)
+
+
+PYTHONS_OWN = {"range": range, "min": of_lengths("min", "<"), "max": of_lengths("max", ">")}
+
+
 class FrontEnd:
     """The functions of one precision, compiled when first needed."""
 
     def __init__(self, precision: Precision) -> None:
         self.precision = precision
+        self.numbers = {**NUMBERS, **numba_primitives.TYPES, "real": precision.numba_type}
+        self.code = {
+            name: value.__code__
+            for module in (formulas, precision.module)
+            for name, value in vars(module).items()
+            if isinstance(value, FunctionType)
+        }
+        self.code |= LOOPS.code | {name: value.__code__ for name, value in numba_primitives.FUNCTIONS.items()}
+        self.namespace: dict[str, Any] = {**PYTHONS_OWN, **LOOPS.lengths, **numba_primitives.CONSTANTS}
+        self.namespace.update((name, np.uint64(value)) for name, value in LOOPS.words.items())
         constants = {name: value for name, value in vars(precision.module).items() if isinstance(value, float)}
-        self.namespace = primitives(precision)
         self.namespace.update((name, precision.scalar(value)) for name, value in constants.items())
+        self.namespace.update(
+            (name, self.primitive(name, emit, LOOPS.signatures[name]))
+            for name, emit in numba_primitives.primitives(precision).items()
+            if name in LOOPS.signatures
+        )
         self.compiled: dict[str, Compiled] = {}
+        # The functions being compiled, each called by the one before.
+        self.callers: list[set[str]] = []
 
-    def formula(self, name: str) -> None:
-        """Compile a formula and what it calls, unless that is done."""
+    # ---- Types.
+
+    def type_of(self, c_type: str) -> Any:
+        """Return Numba's type for one of C's; None for one that is as it is given."""
+        name = c_type.removeprefix("const ").strip()
+        if name in LOOPS.open_types or name.removesuffix("*").strip() in {*LOOPS.open_types, "void"} - {name}:
+            return None
+        if name in self.numbers:
+            return self.numbers[name]
+        if name in LOOPS.types:
+            known = self.type_of(LOOPS.types[name])
+            return Pointer(known.to, is_restricted=True) if name in LOOPS.restricted else known
+        if name.startswith("("):
+            return tuple_of([self.type_of(part) for part in name[1:-1].split(",")])
+        if name.endswith("*"):
+            return Pointer(self.type_of(name[:-1]))
+        raise TypeError(f"no type of Numba's for {c_type!r}")
+
+    # ---- Functions.
+
+    def prepare(self, name: str) -> None:
+        """Make a function known under its name, and compile it and what it calls unless that is done."""
         if name in self.namespace:
             return
-        code = self.code(name)
+        code = self.code.get(name)
+        if code is None:
+            raise TypeError(f"{name} has no Numba version")
         for callee in code.co_names:
-            self.formula(callee)
-        function = FunctionType(code, self.namespace, name)
+            self.prepare(callee)
+        if name not in LOOPS.signatures:
+            self.namespace[name] = self.formula(name, code)
+        else:
+            self.namespace[name] = self.function(name, code, LOOPS.signatures[name])
+
+    def primitive(self, name: str, emit: Any, signature: Signature) -> Any:
+        """Return an intrinsic; arguments of any type, literals too, are converted to its own."""
+        declared = [self.type_of(argument.c_type) for argument in signature.arguments]
+        result = self.type_of(signature.result)
+
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+            opened = [given for given, of in zip(signature.args, declared, strict=True) if of is None]
+            value = emit(builder, *opened, *values)
+            return context.get_dummy_value() if value is None else value
+
+        return named_intrinsic(name, len(declared), lambda given: (result(*filled(declared, given)), codegen))
+
+    def formula(self, name: str, code: CodeType) -> Any:
+        """Return an intrinsic that calls a formula: every argument is of the precision, and so is what comes out."""
         arguments = (self.precision.numba_type,) * code.co_argcount
-        descriptor, module, signature = front_end(function, arguments, name)
-        self.compiled[name] = Compiled(descriptor, module, code.co_names)
-        self.namespace[name] = call_of(self.compiled[name], signature)
+        signature = self.compile(name, code, name, arguments, None)
+        return named_intrinsic(name, code.co_argcount, lambda _: (signature, self.call_of(name)))
 
-    def code(self, name: str) -> CodeType:
-        function = getattr(self.precision.module, name, None) or getattr(formulas, name)
-        assert isinstance(function, FunctionType)
-        return function.__code__
+    def function(self, name: str, code: CodeType, signature: Signature) -> Any:
+        """Return an intrinsic that calls a function, which is compiled for each set of open types it is given."""
+        declared = [self.type_of(argument.c_type) for argument in signature.arguments]
+        result = self.type_of(signature.result)
+        restricted = [arg.name for arg, of in zip(signature.arguments, declared, strict=True) if is_restricted(of)]
 
-    def loop(self, name: str, arrays: int, scalars: int) -> Compiled:
-        """Compile the loop of so many arrays and scalars around a formula."""
-        loop = getattr(blocks, f"each_{arrays}_{scalars}")
-        pointer = types.CPointer(self.precision.numba_type)  # type: ignore[attr-defined]
+        def define(given: tuple[Any, ...]) -> Any:
+            arguments = filled(declared, given)
+            opened = [of_given for of_given, of in zip(given, declared, strict=True) if of is None]
+            symbol = "_of_".join([name, *(re.sub(r"\W+", "_", str(of_given)) for of_given in opened)])
+            if symbol not in self.compiled:
+                self.compile(name, code, symbol, arguments, result, restricted)
+            return result(*arguments), self.call_of(symbol)
+
+        return named_intrinsic(name, len(declared), define)
+
+    def compile(
+        self, name: str, code: CodeType, symbol: str, arguments: tuple[Any, ...], result: Any, restricted: Any = ()
+    ) -> Any:
+        """Compile a function under a symbol, and return its signature."""
+        self.callers.append(set())
+        outer, numba_types.Apart.function = numba_types.Apart.function, name if LOOPS.is_kernel(name) else ""
+        try:
+            function = FunctionType(code, self.namespace, name)
+            descriptor, module, signature = front_end(function, arguments, result, symbol)
+        finally:
+            needs = self.callers.pop()
+            numba_types.Apart.function = outer
+        self.compiled[symbol] = Compiled(descriptor, apart(module, restricted), needs)
+        return signature
+
+    def call_of(self, symbol: str) -> Any:
+        """Return what emits a call of a compiled function, to be linked later."""
+
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+            self.callers[-1].add(symbol)
+            _, value = context.call_internal_no_propagate(builder, self.compiled[symbol].descriptor, signature, values)
+            return value
+
+        return codegen
+
+    # ---- Kernels.
+
+    def kernel(self, name: str) -> str:
+        """Compile a kernel that is not element by element, and return its symbol."""
+        if name not in self.compiled:
+            for callee in self.code[name].co_names:
+                self.prepare(callee)
+            arguments = tuple(self.type_of(argument.c_type) for argument in LOOPS.signatures[name].arguments)
+            self.compile(name, self.code[name], name, arguments, types.void)
+        return name
+
+    def loop(self, name: str, arrays: int, scalars: int) -> str:
+        """Compile the loop of so many arrays and scalars around a formula, and return its symbol."""
+        loop = f"each_{arrays}_{scalars}"
+        self.prepare(name)
+        self.prepare(loop)
         registry.cpu_target.typing_context.refresh()
         formula_type = registry.cpu_target.typing_context.resolve_value_type(self.namespace[name])
-        inputs = (pointer,) * arrays + (self.precision.numba_type,) * scalars
-        arguments = (formula_type, *inputs, pointer, types.intp)
-        descriptor, module, _ = front_end(FunctionType(loop.__code__, {"range": range}, name), arguments, name)
-        return Compiled(descriptor, interleaved(module), (name,))
+        symbol = f"{loop}_of_{name}"
+        if symbol in self.compiled:
+            return symbol
+        declared = [self.type_of(argument.c_type) for argument in LOOPS.signatures[loop].arguments]
+        self.compile(loop, self.code[loop], symbol, (formula_type, *declared[1:]), types.void, ["y"])
+        self.compiled[symbol] = self.compiled[symbol]._replace(module=interleaved(self.compiled[symbol].module))
+        return symbol
 
-    def needed(self, name: str) -> Iterator[str]:
-        """Yield the names of a formula and of what it calls, each once."""
-        pending, seen = [name], set()
+    def needed(self, *symbols: str) -> dict[str, str]:
+        """Return the IR of functions and of all that they call, directly or not, by symbol."""
+        modules: dict[str, str] = {}
+        pending = list(symbols)
         while pending:
-            current = pending.pop()
-            if current in self.compiled and current not in seen:
-                seen.add(current)
-                pending.extend(self.compiled[current].needs)
-                yield current
+            symbol = pending.pop()
+            if symbol not in modules:
+                modules[symbol] = self.compiled[symbol].module
+                pending.extend(self.compiled[symbol].needs)
+        return modules
+
+
+def filled(declared: list[Any], given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the types of a call's arguments: those declared, and where none is, those given."""
+    return tuple(of_given if of is None else of for of_given, of in zip(given, declared, strict=True))
+
+
+def tuple_of(parts: list[Any]) -> Any:
+    return types.BaseTuple.from_types(parts)  # type: ignore[attr-defined]
+
+
+def is_restricted(of: Any) -> bool:
+    return isinstance(of, Pointer) and of.is_restricted

@@ -13,7 +13,7 @@ import numpy as np
 from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.ufuncs import KERNELS
 from fastact._kernels.tiers cimport Task
-from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
 
@@ -113,7 +113,7 @@ cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py
     cdef char* args[4]
     args[0], args[1], args[2], args[3] = <char*>mask, <char*>call.seed, <char*>aligned(storage), <char*>&call.threshold
     lengths[0], lengths[1] = n, first
-    call.type.draw_mask(args, lengths)
+    run_block(call.type.draw_mask, args, lengths)
 
 
 cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
@@ -124,16 +124,16 @@ cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, P
     args[4], args[5] = <char*>&call.threshold, <char*>call.values
     lengths[0], lengths[1] = n, first
     if call.mask == NULL:
-        call.type.dropout(args, lengths)
+        run_block(call.type.dropout, args, lengths)
     else:
         args[6] = <char*>(call.mask + first // 8)
-        call.type.dropout_with_mask(args, lengths)
+        run_block(call.type.dropout_with_mask, args, lengths)
 
 
 cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
     cdef char* args[4]
     args[0], args[1], args[2], args[3] = x, y, <char*>mask, <char*>call.values
-    call.type.apply_mask(args, &n)
+    run_block(call.type.apply_mask, args, &n)
 
 
 cdef inline void compute_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
@@ -425,7 +425,7 @@ cdef void uniform_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     lengths[1] = chunk * CHUNK
     lengths[0] = min(<Py_ssize_t>CHUNK, call.n - lengths[1])
     args[0], args[1], args[2] = call.y + lengths[1] * call.type.item_size, <char*>call.seed, <char*>aligned(storage)
-    call.type.uniform(args, lengths)
+    run_block(call.type.uniform, args, lengths)
 
 
 def uniform(shape, dtype, bytes seed):
@@ -461,5 +461,5 @@ def philox(counter, bytes seed):
     cdef Call call
     set_seed(&call, seed, 0)
     args[0], args[1], args[2] = np.PyArray_BYTES(words), <char*>call.seed, <char*>aligned(storage)
-    PHILOX_WORDS(args, &length)
+    run_block(PHILOX_WORDS, args, &length)
     return words

@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
-from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_chunks
+from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
 
@@ -303,7 +303,7 @@ cdef void run_piece(
                 + piece.start % segment * last_step(job, &job.reduced, k)
             )
             lengths[STEP + k] = last_step(job, &job.reduced, k) // job.item
-    kernel(args, lengths)
+    run_block(kernel, args, lengths)
     if writes:
         if job.activation != NULL:
             activate(job, args[X + inputs], lengths[STEP + inputs] * job.item, piece.rows, piece.width)
@@ -345,7 +345,7 @@ cdef void run_rows(
         for k in range(job.operands):
             args[X + k] = job.data[k] + offset_at(&job.kept, k, first, job.kept.count)
             lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
-        job.whole(args, lengths)
+        run_block(job.whole, args, lengths)
         first += length
         rows -= length
 
@@ -382,7 +382,7 @@ cdef void combine(const Job* job, Py_ssize_t group, double* pieces, double* scra
     lengths[WIDTH] = piece.width
     lengths[KEPT] = job.all_kept
     lengths[COUNT] = job.piece_count
-    job.combine(args, lengths)
+    run_block(job.combine, args, lengths)
 
 
 cdef inline double* pieces_of(const Job* job, Py_ssize_t group) noexcept nogil:

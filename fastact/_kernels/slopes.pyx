@@ -5,7 +5,7 @@ import numpy as np
 from fastact._kernels.arguments import ARRAY, checked
 
 cimport numpy as np
-from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
 
@@ -47,7 +47,7 @@ cdef inline void add(const Sums* sums, Py_ssize_t start, Py_ssize_t rows, Py_ssi
     args[1] = <char*>sums.x + start * sums.item_size
     args[2] = <char*>results
     lengths[0], lengths[1] = rows, columns
-    sums.kernel(args, lengths)
+    run_block(sums.kernel, args, lengths)
 
 
 cdef void sum_along_row(void* context, Py_ssize_t task) noexcept nogil:

@@ -67,6 +67,13 @@ cdef Tiers* create_tiers(Kernel scalar, Kernel array, object key) except NULL:
     return tiers
 
 
+cdef Tiers* create_block_tiers(BlockFunction function, object key) except NULL:
+    """Return the tiers of a kernel that is not element by element, or those that there are for its key."""
+    cdef Tiers* tiers = create_tiers(NULL, NULL, key)
+    tiers.cython_block = function
+    return tiers
+
+
 cdef void want(Tiers* tiers) noexcept nogil:
     if replace(&tiers.status, NOT_COMPILED, WANTED):
         start_work(<Work>compile_in_background)
@@ -123,11 +130,14 @@ def status_of(key):
     return STATUSES[load(&tiers_at(key).status)]
 
 
-def install(key, uintptr_t scalar_address, uintptr_t array_address):
-    """Let a kernel run on its Numba version, unless the backend is cython."""
+def install(key, uintptr_t address, uintptr_t array_address=0):
+    """Let a kernel run on its Numba version, unless the backend is cython. One of blocks has only one address."""
     cdef Tiers* tiers = tiers_at(key)
-    tiers.numba.scalar = <Kernel><void*>scalar_address
-    tiers.numba.array = <Kernel><void*>array_address
+    if tiers.cython_block != NULL:
+        tiers.numba_block = <BlockFunction><void*>address
+    else:
+        tiers.numba.scalar = <Kernel><void*>address
+        tiers.numba.array = <Kernel><void*>array_address
     store(&tiers.status, COMPILED)
     announce_work()
 

@@ -7,6 +7,7 @@ CHOSEN: str
 REASON: str
 FUSED: bool
 UFUNCS: dict[str, np.ufunc]
+BLOCK_KERNELS: tuple[str, ...]
 
 def evaluate(
     ufunc: np.ufunc,

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
 from fastact._kernels.tiers cimport (
-    Kernel, Kernels, Tiers, add_time, create_tiers, is_timed, kernels_for, now, run_in_numba
+    BlockFunction, BlockKernel, Kernel, Kernels, Tiers, add_time, create_block_tiers, create_tiers, is_timed,
+    kernels_for, now, run_in_numba, tiers_at
 )
 
 from fastact._kernels import cpu, docstrings, promotion, registry
@@ -301,8 +302,8 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
 # ---- For the other front doors.
 
 cdef BlockKernel find_block_kernel(str precision, str name) except NULL:
-    """Return the kernel of that name in ``float32`` or ``float64``."""
-    return <BlockKernel>PyCapsule_GetPointer(KERNELS[precision][name], b"void (char **, Py_ssize_t const *)")
+    """Return the kernel of that name in ``float32`` or ``float64``, to be called by `run_block`."""
+    return tiers_at((name, precision))
 
 
 cdef void run_chunks(Task task, void* context, Py_ssize_t chunks) noexcept nogil:
@@ -478,6 +479,8 @@ cdef enum:
     FLOAT64_LOOP = -1
     BFLOAT16_LOOP = 0
 
+cdef const char* BLOCK_FUNCTION = b"void (char **, Py_ssize_t const *)"
+
 # NumPy's number of ml_dtypes' type, once there is one.
 cdef int bfloat16_number = -1
 
@@ -650,6 +653,17 @@ cdef int add_bfloat16(np.ufunc ufunc, row, object bfloat16) except -1:
     return 0
 
 
+def create_block_kernels(kernels):
+    """Return the names of the kernels that are not element by element, each of which has its tiers now."""
+    names = {}
+    for precision in ("float32", "float64"):
+        for name, capsule in kernels[precision].items():
+            if PyCapsule_IsValid(capsule, BLOCK_FUNCTION):
+                create_block_tiers(<BlockFunction>PyCapsule_GetPointer(capsule, BLOCK_FUNCTION), (name, precision))
+                names[name] = None
+    return tuple(names)
+
+
 def import_kernels(instruction_set):
     """Return the compiled kernels of each kind: {"float32": {"scalar_sigmoid": capsule, ...}, ...}."""
     return {
@@ -670,6 +684,7 @@ CHOSEN, REASON = cpu.choose(AVAILABLE, os.environ.get(cpu.VARIABLE))
 KERNELS = import_kernels(CHOSEN)
 FUSED = bool(has_fused_multiply_add())
 UFUNCS = create_ufuncs(KERNELS)
+BLOCK_KERNELS = create_block_kernels(KERNELS)
 
 
 # ---- Threads, for runtime.py.
