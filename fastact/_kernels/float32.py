@@ -122,6 +122,22 @@ def exp_polynomial(r):
     return multiply_add(r, q, 0.4999998)
 
 
+def cosh_polynomial(z):
+    """Return (cosh(r) - 1)/r**2, z = r**2, for abs(r) <= log(2)/2, to 2**-32 of exp(r).
+
+    fpminimax((cosh(sqrt(x)) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.0013930502, 0.041666511), 0.5)
+
+
+def sinh_polynomial(z):
+    """Return (sinh(r) - r)/r**3, z = r**2, for abs(r) <= log(2)/2, to 2**-34 of exp(r).
+
+    fpminimax((sinh(sqrt(x))/sqrt(x) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.00019998028, 0.0083331503), 0.16666667)
+
+
 def exp_rest(r, r_low):
     """Return exp(r + r_low) - 1 - r."""
     argument = r + r_low
