@@ -512,7 +512,7 @@ def logsigmoid(x):
 
 
 def grad_logsigmoid(dy, x):
-    return gate_product(dy, -x, ZERO)
+    return gate_quotient(dy, -x, ZERO)
 
 
 def grad_softplus(dy, x, beta):
@@ -520,7 +520,7 @@ def grad_softplus(dy, x, beta):
     u = beta * x
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
-    return gate_product(dy, u, u_low)
+    return gate_quotient(dy, u, u_low)
 
 
 def gate(x, exponent, exponent_low):
@@ -549,18 +549,31 @@ def silu(x):
     return y if x <= SATURATION else x
 
 
-def gate_product(dy, exponent, exponent_low):
-    """Return dy/(1 + exp(-exponent - exponent_low)), rounded once. An infinite dy stays so."""
+def gate_divisor(exponent, exponent_low):
+    """Return (d, d_low, unscale): 1 + exp(-exponent - exponent_low) = (d + d_low)/unscale**2. NaN stays NaN."""
     exponent = clamp(exponent, SCALED_EXP_MIN, SATURATION)
-    shifted, w, w_low = exp_parts_low(-exponent, -exponent_low)
-    unscale = TINY if exponent < GATE_SCALED_MIN else ONE
-    shifted = shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted
-    scale = power_of_two(shifted)
+    shifted, k, r = exp_reduced(-exponent, ZERO)
+    r_low = fma(k, -LN2_LOW, -exponent_low)
+    z = r * r * exp_polynomial(r)
+    z = z + fma(r_low, r + z, r_low)
+    scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
     one = ZERO if exponent < GATE_SCALED_MIN else ONE
     total = one + scale
     lost = one - (total - scale)
-    d = fma(scale, w, total)
-    d_low = fma(scale, w_low, fma(scale, w, total - d) + lost)
+    rest = fma(scale, r, fma(scale, z, lost))
+    d = total + rest
+    return d, rest - (d - total), TINY if exponent < GATE_SCALED_MIN else ONE
+
+
+def gate_quotient(dy, exponent, exponent_low):
+    """Return dy/(1 + exp(-exponent - exponent_low)), to 1.8 ULP. An infinite dy stays so."""
+    d, d_low, unscale = gate_divisor(exponent, exponent_low)
+    return dy * unscale / d * unscale
+
+
+def gate_product(dy, exponent, exponent_low):
+    """Return dy/(1 + exp(-exponent - exponent_low)), rounded once. An infinite dy stays so."""
+    d, d_low, unscale = gate_divisor(exponent, exponent_low)
     reciprocal = ONE / d
     dy = dy * unscale
     y = dy * reciprocal
