@@ -78,12 +78,6 @@ def sigmoid(x):
     return fma(y, residual, y) * UNIT
 
 
-def one_plus(t, t_low, unscale):
-    """Return (d, d_low): d + d_low = 1 + (t + t_low)*unscale for 0 <= t*unscale <= 1."""
-    d = fma(t, unscale, ONE)
-    return d, fma(t_low, unscale, fma(t, unscale, ONE - d))
-
-
 def exp_of_parts(scale, w, w_low):
     """Return (t, t_low): t + t_low = scale*(1 + w + w_low)."""
     t = fma(scale, w, scale)
@@ -124,20 +118,6 @@ def logistic_slope_product(dy, x, factor):
     return quotient * (factor * scale) * (TINY if x < SCALED_MIN else ONE)
 
 
-def sigmoid_slope(x):
-    """Return (high, low, scale, unscale): exp(x)/(1 + exp(x))**2 = (high + low)*scale*unscale**2 for x <= 0."""
-    x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
-    shifted, w, w_low = exp_parts_low(x, ZERO)
-    scale, unscale = scaled(x, shifted)
-    t, t_low = exp_of_parts(scale, w, w_low)
-    d, d_low = one_plus(t, t_low, unscale)
-    y = ONE / d
-    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
-    square = y * y
-    square_low = fma(y, y, -square)
-    return square, fma(square, fma(residual, w, residual) + w_low + w, square_low), scale, unscale
-
-
 def slope_product(dy, high, low, scale, unscale):
     """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
 
@@ -161,17 +141,27 @@ def glu(a, b):
 
 
 def grad_glu(dy, a, b):
-    # With respect to the gate b; that with respect to a is glu(dy, b). Where dy*a may be infinite, both are scaled
-    # down, and the slope's scale, or the result at last, up. (Beyond SCALED_EXP_MIN the slope of such a product stays.)
-    high, low, scale, unscale = sigmoid_slope(negative_magnitude(b))
+    # With respect to the gate b; that with respect to a is glu(dy, b). As `logistic_slope_product` of dy*a in two parts.
+    # Where that may be infinite, both are scaled down by TINY, and exp(-abs(b)) is followed further down.
+    x = negative_magnitude(b)
+    size = absolute(dy * a)
+    lowest = GLU_LARGE_EXP_MIN if size > FOUR / TINY else GLU_EXP_MIN
+    x = lowest if x < lowest else x
+    unit = TINY if size > FOUR / TINY else ONE
+    dy = dy * unit
+    a = a * unit
     product = dy * a
-    size = absolute(product)
-    small = (dy * TINY) * (a * TINY)
-    up = ONE / TINY if unscale == ONE else ONE
-    product = small if size > HALF * LARGEST else product
-    up = up if size > HALF * LARGEST else ONE
-    unscale = ONE if size > HALF * LARGEST else unscale
-    return copysign(slope_product(product, high, low, scale * up, unscale) * up, product)
+    product_low = fma(dy, a, -product)
+    shifted, even, odd = exp_pair(x, ONE)
+    d = slope_divisor(ZERO if x < SCALED_MIN else power_of_two(shifted), even, odd)
+    reciprocal = ONE / d
+    y = product * reciprocal
+    excess = fma(y, d, -product) - product_low
+    y = fma(excess, -reciprocal, y) if absolute(y) <= LARGEST else y
+    # The power of two may be out of range: two factors that are not.
+    shifted = shifted + TWO * TINY_BITS if size > FOUR / TINY else shifted
+    first = clamp(shifted, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
+    return y * HALF * power_of_two(first) * power_of_two(EXPONENT_SHIFT + (shifted - first))
 
 
 def tanh(x):
