@@ -118,20 +118,6 @@ def logistic_slope_product(dy, x, factor):
     return quotient * (factor * scale) * (TINY if x < SCALED_MIN else ONE)
 
 
-def slope_product(dy, high, low, scale, unscale):
-    """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
-
-    A large dy is divided by 64 for as long as the product stands without its scale: it would overflow. What is
-    subtracted is +0 where the product is a zero, which keeps its sign.
-    """
-    dy = dy * unscale
-    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
-    dy = dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy
-    product = dy * high
-    exact = product - fma(-dy, low, fma(-dy, high, product))
-    return (exact if absolute(product) <= LARGEST else product) * scale * unscale
-
-
 def grad_sigmoid(dy, x):
     return logistic_slope_product(dy, negative_magnitude(x), ONE)
 
@@ -791,10 +777,8 @@ def grad_gelu(dy, x):
     exponent = half * a
     exponent_low = fma(half, a, -exponent)
     shifted, k, r = exp_reduced(exponent, ZERO)
-    r_low = fma(k, -LN2_LOW, exponent_low)
     z = r * r * exp_polynomial(r)
-    w = r + z
-    w_low = (z - (w - r)) + fma(r_low, w, r_low)
+    z_low = fma(k, -LN2_LOW, exponent_low)
     scale, unscale = scaled(exponent, shifted)
     u, s, s_low, slope, residual = gaussian_tail(a)
     y = u * s
@@ -802,10 +786,12 @@ def grad_gelu(dy, x):
     product = a * GAUSSIAN
     product_low = fma(a, GAUSSIAN_LOW, fma(a, GAUSSIAN, -product))
     total, total_low = two_sum(y, product)
-    total_low = total_low + (y_low + product_low)
-    low = fma(total, w + w_low, fma(total_low, w, total_low))
-    mirrored = fma(-total, scale, ONE)
-    mirrored_low = fma(-low, scale, fma(-total, scale, ONE - mirrored))
-    high = mirrored if x > ZERO else total
-    low = mirrored_low if x > ZERO else low
-    return slope_product(dy, high, low, ONE if x > ZERO else scale, ONE if x > ZERO else unscale)
+    low = fma(total, z_low, total_low + (y_low + product_low))
+    rest = fma(total, r, fma(total, z, fma(low, r + z, low)))
+    # Up to 22 times dy: a large one is divided by 64 before.
+    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
+    part = (dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy) * unscale
+    product = part * total
+    product = copysign(fma(part, total, part * rest), product) if absolute(dy) <= LARGEST else product
+    mirrored = fma(-product, scale, dy) if absolute(dy) <= LARGEST else dy
+    return mirrored if x > ZERO else product * scale * unscale
