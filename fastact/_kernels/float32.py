@@ -65,6 +65,11 @@ SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 GATE_SCALED_MIN = -80.0
 GATE_EXP_MIN = -200.0
 SILU_MIN = -109.0
+# grad_glu: from here down dy*a*exp(x) rounds to 0, for dy*a up to 4/TINY and for a larger one that was brought down by
+# TINY**2; and what leaves the smallest exponent in the low bits.
+GLU_EXP_MIN = -174.0
+GLU_LARGE_EXP_MIN = -307.0
+LOWEST_SHIFT = 12582913.0
 
 # x - tanh(x) is a polynomial up to TANHSHRINK_BEND. At 1 the terms of x - 1 + 2*t/(1 + t) do not cancel yet, but the
 # quotient alone has all of the error.
@@ -120,6 +125,22 @@ def exp_polynomial(r):
     q = multiply_add(r, q, 0.041671455)
     q = multiply_add(r, q, 0.16666518)
     return multiply_add(r, q, 0.4999998)
+
+
+def cosh_polynomial(z):
+    """Return (cosh(r) - 1)/r**2, z = r**2, for abs(r) <= log(2)/2, to 2**-32 of exp(r).
+
+    fpminimax((cosh(sqrt(x)) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.0013930502, 0.041666511), 0.5)
+
+
+def sinh_polynomial(z):
+    """Return (sinh(r) - r)/r**3, z = r**2, for abs(r) <= log(2)/2, to 2**-34 of exp(r).
+
+    fpminimax((sinh(sqrt(x))/sqrt(x) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.00019998028, 0.0083331503), 0.16666667)
 
 
 def exp_rest(r, r_low):

@@ -46,6 +46,9 @@ SELU_SCALE_ALPHA_LOW = 1.41535193800845e-17
 GATE_SCALED_MIN = -690.0
 GATE_EXP_MIN = -1468.0
 SILU_MIN = -752.0
+GLU_EXP_MIN = -1416.0
+GLU_LARGE_EXP_MIN = -2190.0
+LOWEST_SHIFT = 6755399441055745.0
 
 TANHSHRINK_BEND = 1.0625
 
@@ -97,6 +100,28 @@ def exp_polynomial(r):
     q = multiply_add(r, q, 0.04166666666652707)
     q = multiply_add(r, q, 0.16666666666666424)
     return multiply_add(r, q, 0.5000000000000011)
+
+
+def cosh_polynomial(z):
+    """Return (cosh(r) - 1)/r**2, z = r**2, for abs(r) <= log(2)/2, to 2**-56 of exp(r).
+
+    fpminimax((cosh(sqrt(x)) - 1)/x, 4, [|D...|], [1b-30;0.34658^2], floating, absolute)
+    """
+    q = multiply_add(z, 2.762020104437896e-07, 2.480152098604379e-05)
+    q = multiply_add(z, q, 0.00138888889174978)
+    q = multiply_add(z, q, 0.041666666666623164)
+    return multiply_add(z, q, 0.5000000000000001)
+
+
+def sinh_polynomial(z):
+    """Return (sinh(r) - r)/r**3, z = r**2, for abs(r) <= log(2)/2, to 2**-61 of exp(r).
+
+    fpminimax((sinh(sqrt(x))/sqrt(x) - 1)/x, 4, [|D...|], [1b-30;0.34658^2], floating, absolute)
+    """
+    q = multiply_add(z, 2.510183287188905e-08, 2.755726454371755e-06)
+    q = multiply_add(z, q, 0.0001984126986658579)
+    q = multiply_add(z, q, 0.008333333333328882)
+    return multiply_add(z, q, 0.16666666666666669)
 
 
 def exp_rest(r, r_low):
