@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -8,6 +8,18 @@ REASON: str
 FUSED: bool
 UFUNCS: dict[str, np.ufunc]
 
+class Fused(NamedTuple):
+    name: str
+    operands: tuple[str, ...]
+    values: tuple[float, ...]
+    memories: int
+    steps: list[tuple[str, tuple[int, ...], int]]
+    parameters: tuple[str, ...] = ...
+    keeps_integers: bool = ...
+    @property
+    def arrays(self) -> int: ...
+
+def create_fused(row: Fused, doc: str) -> np.ufunc: ...
 def evaluate(
     ufunc: np.ufunc,
     arrays: tuple[Any, ...],
