@@ -19,16 +19,23 @@ def philox4x32(counters: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     return np.stack([x0, x1, x2, x3], axis=-1).astype(np.uint32)
 
 
+def half_words(seed: bytes, elements: np.ndarray, offset: int) -> np.ndarray:
+    """Return a half-word for each element, of counters that begin at the offset."""
+    key_0, key_1, x2, x3 = (int(word) for word in np.frombuffer(seed, "<u4"))
+    block, place = elements // np.uint64(64), elements % np.uint64(64)
+    counter = block * np.uint64(8) + place % np.uint64(16) // np.uint64(2) + np.uint64(offset)
+    upper = np.full((2, len(elements)), [[x2], [x3]], np.uint64)
+    rows = np.stack([counter & LOWER, counter >> HALF, *upper], axis=-1)
+    word = np.where(place < 32, 1, 3) - (place % np.uint64(2)).astype(int)
+    words = philox4x32(rows, (key_0, key_1))[np.arange(len(elements)), word]
+    return np.where(place % np.uint64(32) < 16, words & np.uint32(0xFFFF), words >> np.uint32(16))
+
+
 def words(seed: bytes, n: int, first: int = 0) -> np.ndarray:
     """Return the words of elements first to first + n."""
-    key_0, key_1, x2, x3 = (int(word) for word in np.frombuffer(seed, "<u4"))
     elements = np.arange(n, dtype=np.uint64) + np.uint64(first)
-    place = elements % np.uint64(32)
-    counter = elements // np.uint64(32) * np.uint64(8) + place % np.uint64(16) // np.uint64(2)
-    upper = np.full((2, n), [[x2], [x3]], np.uint64)
-    rows = np.stack([counter & LOWER, counter >> HALF, *upper], axis=-1)
-    word = np.where(place < 16, 1, 3) - (place % np.uint64(2)).astype(int)
-    return philox4x32(rows, (key_0, key_1))[np.arange(n), word]
+    upper, lower = half_words(seed, elements, 0), half_words(seed, elements, 2**63)
+    return upper << np.uint32(16) | lower
 
 
 def seed_of(rng: int | np.random.Generator) -> bytes:

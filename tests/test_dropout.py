@@ -17,7 +17,7 @@ from fastact import grad
 SELU_LIMIT = -1.7580993408473766
 FLOATS = (np.float16, np.float32, np.float64)
 FUNCTIONS = (fastact.dropout, fastact.alpha_dropout)
-SIZES = (0, 1, 2, 31, 32, 33, 127, 128, 129, 1000, 4095, 4097, 20_000, 140_003)
+SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1000, 4095, 4097, 20_000, 140_003)
 
 each_float = pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: np.dtype(dtype).name)
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -303,6 +303,23 @@ def test_bfloat16(function):
 
 
 @each_function
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_every_number_of_16_bits(function, name):
+    """Rounded once from what float32 gives; NaN stays NaN."""
+    dtype = np.dtype(np.float16) if name == "float16" else np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    x = np.arange(2**16).astype(np.uint16).view(dtype)
+    for p in (0.3, 0.5, 1 - 2.0**-30):
+        y, mask = function(x, p, rng=5, return_mask=True)
+        with np.errstate(all="ignore"):
+            expected = function(x.astype(np.float32), p, rng=5).astype(dtype)
+            masked = fastact.apply_mask(x.astype(np.float32), mask, p).astype(dtype)
+        for result, wanted in ((y, expected), (fastact.apply_mask(x, mask, p), masked)):
+            is_nan = np.isnan(wanted)
+            assert np.array_equal(np.isnan(result), is_nan)
+            assert np.array_equal(result.view(np.uint16)[~is_nan], wanted.view(np.uint16)[~is_nan])
+
+
+@each_function
 def test_lists_and_numbers(function):
     assert_same_bits(function([[1, 2], [3, 4]], rng=1), function(np.array([[1.0, 2.0], [3.0, 4.0]]), rng=1))
 
@@ -550,7 +567,7 @@ for dtype in (np.float16, np.float32, np.float64):
         seen.update(fastact.apply_mask(x.astype(dtype)[::-1], mask, p).tobytes())
         seen.update(fastact.alpha_dropout(x.astype(dtype), p, rng=5).tobytes() if {fused} else b"")
     seen.update(random.uniform(1003, np.float32 if dtype == np.float16 else dtype, bytes(16)).tobytes())
-seen.update(random.draw_runs(np.array([2**32 - 77, 2**34 - 77]), 200, bytes(16), 2**31).tobytes())
+seen.update(random.draw_runs(np.array([2**32 - 77, 2**35 - 77]), 300, bytes(16), 2**31).tobytes())
 print(json.dumps([CHOSEN, seen.hexdigest()]))
 """
 

@@ -72,6 +72,13 @@ static inline uint16_t fastact_bfloat16_rounded(float x)
     return (uint16_t)(rounded >> 16);
 }
 
+/* For what comes of widened numbers and infinities alone: a NaN of these has no lower half, and no sum carries into it. */
+static inline uint16_t fastact_bfloat16_of_widened(float x)
+{
+    uint32_t bits = fastact_bits_of_float(x);
+    return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
 /* ---- Contiguous memory. gcc 12 makes no vectors of float16 by itself. */
 
 static inline void fastact_float32_of_float16(float *__restrict target, const uint16_t *source, ptrdiff_t n)
@@ -112,6 +119,12 @@ static inline void fastact_bfloat16_of_float32(uint16_t *__restrict target, cons
 {
     for (ptrdiff_t i = 0; i < n; i++)
         target[i] = fastact_bfloat16_rounded(source[i]);
+}
+
+static inline void fastact_bfloat16_of_widened_float32(uint16_t *__restrict target, const float *source, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        target[i] = fastact_bfloat16_of_widened(source[i]);
 }
 
 #endif

@@ -7,6 +7,9 @@ cdef extern from "conversions.h":
     void round_to_float16 "fastact_float16_of_float32"(uint16_t*, const float*, Py_ssize_t) noexcept nogil
     void widen_bfloat16 "fastact_float32_of_bfloat16"(float*, const uint16_t*, Py_ssize_t) noexcept nogil
     void round_to_bfloat16 "fastact_bfloat16_of_float32"(uint16_t*, const float*, Py_ssize_t) noexcept nogil
+    void round_widened_to_bfloat16 "fastact_bfloat16_of_widened_float32"(
+        uint16_t*, const float*, Py_ssize_t
+    ) noexcept nogil
 
 cdef inline uint16_t* bits_operand(char** args, Py_ssize_t k) noexcept nogil:
     return <uint16_t*>args[k]

@@ -86,6 +86,10 @@ EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
+# exp(x) and expm1(x) are infinite from here on; so they are here.
+EXP_MAX = 89.0
+# Below it numbers are subnormal.
+NORMAL_MIN = 1.1754943508222875e-38
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
@@ -166,6 +170,16 @@ def log1p_polynomial(v):
     q = multiply_add(v, q, 0.13260975)
     q = multiply_add(v, q, -0.2885271)
     return multiply_add(v, q, -0.017194783)
+
+
+def log_polynomial(z):
+    """Return log((1 + s)/(1 - s))/s - 2, z = s**2, for abs(s) <= 0.1716, to 2**-33.9.
+
+    fpminimax(log((1+sqrt(x))/(1-sqrt(x)))/sqrt(x) - 2, [|1,...,4|], [|SG...|], [1b-40;0.0294373], floating, absolute)
+    """
+    q = multiply_add(z, 0.24023767, 0.285104)
+    q = multiply_add(z, q, 0.40000847)
+    return z * multiply_add(z, q, 0.6666666)
 
 
 def tanh_polynomial(z):

@@ -58,6 +58,10 @@ TERM_RANGE = -1055.0
 EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 SUM_ROUNDS = 1.0
+# exp(x) and expm1(x) are infinite from here on; so they are here.
+EXP_MAX = 710.0
+# Below it numbers are subnormal.
+NORMAL_MIN = 2.2250738585072014e-308
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
@@ -156,6 +160,19 @@ def log1p_polynomial(v):
     q = multiply_add(v, q, 0.1326097537542406)
     q = multiply_add(v, q, -0.2885270990993236)
     return multiply_add(v, q, -0.06406978378367129)
+
+
+def log_polynomial(z):
+    """Return log((1 + s)/(1 - s))/s - 2, z = s**2, for abs(s) <= 0.1716, to 2**-58.5.
+
+    fpminimax(log((1+sqrt(x))/(1-sqrt(x)))/sqrt(x) - 2, [|1,...,7|], [|D...|], [1b-40;0.0294373], floating, absolute)
+    """
+    q = multiply_add(z, 0.147955950053128, 0.1531408666894107)
+    q = multiply_add(z, q, 0.18183562703810260)
+    q = multiply_add(z, q, 0.22222198607775762)
+    q = multiply_add(z, q, 0.28571428742004384)
+    q = multiply_add(z, q, 0.3999999999941672)
+    return z * multiply_add(z, q, 0.6666666666666734)
 
 
 def tanh_polynomial(z):

@@ -57,6 +57,29 @@ static inline fastact_lanes fastact_multiply_words(fastact_lanes a, fastact_lane
 static inline fastact_lanes fastact_upper_word(fastact_lanes a) { return a >> 32; }
 static inline fastact_lanes fastact_to_upper_word(fastact_lanes a) { return a << 32; }
 
+/* The lower half of each word to where its upper half is; below it stays whatever comes there. */
+static inline fastact_lanes fastact_to_upper_half(fastact_lanes a) { return a << 16; }
+
+/* A condition that hardly ever holds: what depends on it is kept out of the loop. */
+#define fastact_rarely(condition) __builtin_expect((condition) != 0, 0)
+
+/* 256 elements of what will be read and written in a while. By itself the processor does not look ahead across pages,
+   nor for what is only written: beyond cache, 2**24 float32 took 1.5 times as long as their copy, and take 1.05. What
+   is beyond the end may be what another thread writes, and must not be taken from it. */
+#define FASTACT_AHEAD 4096
+#define fastact_prefetch(x, y, start, n) \
+    fastact_prefetch_bytes(x, y, (start) * sizeof *(x), (n) * sizeof *(x), 256 * sizeof *(x))
+
+static inline void fastact_prefetch_bytes(const void *x, const void *y, size_t start, size_t end, size_t size)
+{
+    const size_t first = start + FASTACT_AHEAD;
+    for (size_t i = first; i < first + size; i += 64)
+        __builtin_prefetch((const char *)x + i, 0);
+    if (first + size <= end)
+        for (size_t i = first; i < first + size; i += 64)
+            __builtin_prefetch((const char *)y + i, 1);
+}
+
 static inline void fastact_store_pairs(fastact_words words, ptrdiff_t offset, fastact_lanes pairs)
 {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -67,8 +90,8 @@ static inline void fastact_store_pairs(fastact_words words, ptrdiff_t offset, fa
 
 static inline uint64_t fastact_high_word(uint64_t counter) { return counter >> 32; }
 
-/* Eight counters for 32 elements. */
-static inline uint64_t fastact_counter_of(ptrdiff_t element) { return (uint64_t)element / 4; }
+/* Eight counters for 64 elements. */
+static inline uint64_t fastact_counter_of(ptrdiff_t element) { return (uint64_t)element / 8; }
 
 /* A table: SSE2 cannot shift each lane by another count, and takes 40 times as long without vectors. */
 static const uint32_t fastact_bit[32] = {
@@ -98,24 +121,24 @@ static inline void fastact_pack_at_most_8(
 }
 
 /* No compiler finds the instructions that make bits of a comparison by itself. */
-static inline void fastact_pack_128(const uint32_t *words, uint32_t threshold, uint8_t *bytes, ptrdiff_t offset)
+static inline void fastact_pack_256(const uint32_t *words, uint32_t threshold, uint8_t *bytes, ptrdiff_t offset)
 {
 #if defined(__AVX512F__)
     const __m512i least = _mm512_set1_epi32((int)threshold);
-    for (int i = 0; i < 128; i += 16) {
+    for (int i = 0; i < 256; i += 16) {
         const uint16_t bits = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(words + i), least);
         memcpy(bytes + offset + i / 8, &bits, sizeof bits);
     }
 #elif defined(__AVX2__)
     const __m256i least = _mm256_set1_epi32((int)threshold);
-    for (int i = 0; i < 128; i += 8) {
+    for (int i = 0; i < 256; i += 8) {
         const __m256i word = _mm256_loadu_si256((const __m256i *)(words + i));
         const __m256i is_kept = _mm256_cmpeq_epi32(_mm256_max_epu32(word, least), word);
         bytes[offset + i / 8] = (uint8_t)_mm256_movemask_ps(_mm256_castsi256_ps(is_kept));
     }
 #else
-    for (int i = 0; i < 128; i += 8)
-        fastact_pack_at_most_8(words, i, 128, threshold, bytes, offset + i / 8);
+    for (int i = 0; i < 256; i += 8)
+        fastact_pack_at_most_8(words, i, 256, threshold, bytes, offset + i / 8);
 #endif
 }
 

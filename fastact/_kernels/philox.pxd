@@ -9,15 +9,19 @@ cdef extern from "philox.h":
     ctypedef uint64_t lanes "fastact_lanes"
     ctypedef uint32_t* words_output "fastact_words"
     const uint64_t PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_1, PHILOX_WEYL_0, PHILOX_WEYL_1
+    const uint64_t LOWER_HALVES, UPPER_BITS, LOWER_BITS
     lanes each_lane "fastact_each_lane"(uint64_t) noexcept nogil
     lanes counting_lanes "fastact_counting_lanes"(uint64_t, Py_ssize_t) noexcept nogil
     lanes multiply_words "fastact_multiply_words"(lanes, lanes) noexcept nogil
     lanes upper_word "fastact_upper_word"(lanes) noexcept nogil
     lanes to_upper_word "fastact_to_upper_word"(lanes) noexcept nogil
+    lanes to_upper_half "fastact_to_upper_half"(lanes) noexcept nogil
+    void prefetch "fastact_prefetch"(const void*, void*, Py_ssize_t, Py_ssize_t) noexcept nogil
+    bint rarely "fastact_rarely"(bint) noexcept nogil
     void store_pairs "fastact_store_pairs"(words_output, Py_ssize_t, lanes) noexcept nogil
     uint64_t high_word "fastact_high_word"(uint64_t) noexcept nogil
     uint64_t counter_of "fastact_counter_of"(Py_ssize_t) noexcept nogil
-    void pack_128 "fastact_pack_128"(const uint32_t*, uint32_t, uint8_t*, Py_ssize_t) noexcept nogil
+    void pack_256 "fastact_pack_256"(const uint32_t*, uint32_t, uint8_t*, Py_ssize_t) noexcept nogil
     void pack_at_most_8 "fastact_pack_at_most_8"(
         const uint32_t*, Py_ssize_t, Py_ssize_t, uint32_t, uint8_t*, Py_ssize_t
     ) noexcept nogil
@@ -31,9 +35,16 @@ cdef (lanes, lanes, lanes, lanes, lanes, lanes) philox_round(
 cdef (lanes, lanes) philox_pairs(lanes x0, lanes x1, lanes x2, lanes x3, lanes key_0, lanes key_1) noexcept nogil
 ctypedef (lanes, lanes, lanes, lanes, lanes) prepared_seed
 cdef prepared_seed prepared(const uint64_t* seed, uint64_t counter) noexcept nogil
-cdef void draw_32(prepared_seed seed, uint64_t counter, Py_ssize_t first, words_output words) noexcept nogil
-cdef void draw_128(prepared_seed seed, uint64_t counter, words_output words) noexcept nogil
-cdef void pack_less_than_128(
+cdef void draw_64(
+    prepared_seed seed, uint64_t counter, Py_ssize_t first, words_output words, Py_ssize_t offset
+) noexcept nogil
+cdef void draw_256(prepared_seed seed, uint64_t counter, words_output words, Py_ssize_t offset) noexcept nogil
+cdef bint is_tied(const uint32_t* words, uint32_t threshold) noexcept nogil
+cdef void complete(const uint64_t* seed, uint64_t counter, words_output words) noexcept nogil
+cdef void draw_to_compare(
+    const uint64_t* seed, prepared_seed prepared_seed, uint64_t counter, uint32_t threshold, words_output words
+) noexcept nogil
+cdef void pack_bits(
     const uint32_t* words, Py_ssize_t n, uint32_t threshold, uint8_t* mask, Py_ssize_t offset
 ) noexcept nogil
 cdef void keep_by_words(
@@ -43,11 +54,18 @@ cdef void keep_by_words(
 cdef void keep_by_bits(
     const real* x, uint32_t bits, real scale, real shift, real dropped, Py_ssize_t start, Py_ssize_t n, output y
 ) noexcept nogil
+cdef void keep_256_by_bits(
+    const real* x, const uint8_t* mask, Py_ssize_t offset, real scale, real shift, real dropped, Py_ssize_t start,
+    output y
+) noexcept nogil
+cdef void keep_rest_by_bits(
+    const real* x, const uint8_t* mask, Py_ssize_t offset, real scale, real shift, real dropped, Py_ssize_t start,
+    Py_ssize_t n, output y
+) noexcept nogil
 cdef void uniform_of_words(const uint32_t* words, Py_ssize_t start, Py_ssize_t n, output y) noexcept nogil
 cdef void philox_words(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void draw_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void dropout(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void dropout_with_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void uniform(char** args, const Py_ssize_t* lengths) noexcept nogil
 

@@ -5,13 +5,13 @@ threads share; every other one goes through NumPy's iterator, whose buffers are 
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
 import numpy as np
 
 from fastact._kernels.promotion import is_bfloat16
-from fastact._kernels.ufuncs import KERNELS
 from fastact._kernels.tiers cimport Task
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
@@ -30,32 +30,34 @@ cdef extern from "fenv.h" nogil:
     int fegetenv(fenv_t*)
     int fesetenv(const fenv_t*)
 
+cdef extern from "numpy/random/bitgen.h":
+    ctypedef struct bitgen_t:
+        void* state
+        uint32_t (*next_uint32)(void*) nogil
+
 cdef enum:
     CACHE_LINE = 64
-    # The words that a kernel draws at a time.
-    WORDS = 128
-    # Elements of a 16-bit type that are converted at a time: they stay in the first-level cache. A multiple of WORDS.
+    # The words that a kernel draws at a time. There is room for as many more, and twice for as
+    # many converted elements.
+    WORDS = 256
+    WORDS_BYTES = 2048
+    BUFFER_BYTES = 1024
+    # Elements whose bits are put into a buffer at a time, a multiple of WORDS, and the bytes of these bits.
     BLOCK = 4096
-    # Of its mask.
     BLOCK_BYTES = 512
-    # As of the ufuncs: a chunk takes 7 us, and what is shared by threads 50 us at least.
-    CHUNK = 16384
+    # As of the ufuncs: a chunk takes 8 us, and what is shared by threads 30 us at least.
+    CHUNK = 32768
     SERIAL_BELOW = 131072
     # From here on, types are other libraries'.
     FIRST_USER_DEFINED = 256
 
 
-ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
-
-# A type of arrays: the kernels for it, and for 16 bits the conversions to float32 and back, else NULL.
+# A type of arrays: the kernels for it.
 cdef struct Type:
     BlockKernel draw_mask
     BlockKernel dropout
-    BlockKernel dropout_with_mask
     BlockKernel apply_mask
     BlockKernel uniform
-    Conversion widen
-    Conversion narrow
     Py_ssize_t item_size
 
 # Kept elements become x*scale + shift: scale, shift and the dropped value, for either kind of kernels.
@@ -76,27 +78,20 @@ cdef struct Call:
     uint32_t threshold
 
 
-cdef Conversion find_conversion(str name):
-    return <Conversion>PyCapsule_GetPointer(KERNELS["float32"][name], b"void (char **, Py_ssize_t)")
-
-
-cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str half):
+cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str suffix):
     cdef Type of_arrays
     of_arrays.draw_mask = find_block_kernel(precision, "draw_mask")
-    of_arrays.dropout = find_block_kernel(precision, "dropout")
-    of_arrays.dropout_with_mask = find_block_kernel(precision, "dropout_with_mask")
-    of_arrays.apply_mask = find_block_kernel(precision, "apply_mask")
+    of_arrays.dropout = find_block_kernel(precision, f"dropout{suffix}")
+    of_arrays.apply_mask = find_block_kernel(precision, f"apply_mask{suffix}")
     of_arrays.uniform = find_block_kernel(precision, "uniform")
-    of_arrays.widen = find_conversion(f"{precision}_of_{half}") if half else NULL
-    of_arrays.narrow = find_conversion(f"{half}_of_{precision}") if half else NULL
     of_arrays.item_size = item_size
     return of_arrays
 
 
 cdef Type FLOAT32 = type_of_arrays("float32", 4, "")
 cdef Type FLOAT64 = type_of_arrays("float64", 8, "")
-cdef Type FLOAT16 = type_of_arrays("float32", 2, "float16")
-cdef Type BFLOAT16 = type_of_arrays("float32", 2, "bfloat16")
+cdef Type FLOAT16 = type_of_arrays("float32", 2, "_float16")
+cdef Type BFLOAT16 = type_of_arrays("float32", 2, "_bfloat16")
 cdef BlockKernel PHILOX_WORDS = find_block_kernel("float32", "philox_words")
 
 
@@ -108,7 +103,7 @@ cdef inline uint32_t* aligned(char* storage) noexcept nogil:
 
 cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     """Write the bits of elements first to first + n; first is a multiple of WORDS."""
-    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef char storage[WORDS_BYTES + CACHE_LINE]
     cdef Py_ssize_t[2] lengths
     cdef char* args[4]
     args[0], args[1], args[2], args[3] = <char*>mask, <char*>call.seed, <char*>aligned(storage), <char*>&call.threshold
@@ -116,61 +111,41 @@ cdef inline void draw_mask(const Call* call, uint8_t* mask, Py_ssize_t first, Py
     run_block(call.type.draw_mask, args, lengths)
 
 
-cdef inline void dropout(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    cdef char storage[4 * WORDS + CACHE_LINE]
-    cdef Py_ssize_t[2] lengths
-    cdef char* args[7]
+cdef inline void dropout(
+    const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    """Write what is left of n elements from the one of index first on, and their bits if there is a mask."""
+    cdef char storage[WORDS_BYTES + 2 * BUFFER_BYTES + CACHE_LINE]
+    cdef Py_ssize_t[3] lengths
+    cdef char* args[9]
     args[0], args[1], args[2], args[3] = x, y, <char*>call.seed, <char*>aligned(storage)
-    args[4], args[5] = <char*>&call.threshold, <char*>call.values
-    lengths[0], lengths[1] = n, first
-    if call.mask == NULL:
-        run_block(call.type.dropout, args, lengths)
-    else:
-        args[6] = <char*>(call.mask + first // 8)
-        run_block(call.type.dropout_with_mask, args, lengths)
+    args[4], args[5], args[6], args[7] = <char*>&call.threshold, <char*>call.values, <char*>mask, args[3] + WORDS_BYTES
+    args[8] = args[7] + BUFFER_BYTES
+    lengths[0], lengths[1], lengths[2] = n, first, mask != NULL
+    run_block(call.type.dropout, args, lengths)
 
 
 cdef inline void apply_mask(const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t n) noexcept nogil:
-    cdef char* args[4]
-    args[0], args[1], args[2], args[3] = x, y, <char*>mask, <char*>call.values
+    cdef char storage[2 * BUFFER_BYTES + CACHE_LINE]
+    cdef char* args[6]
+    args[0], args[1], args[2], args[3], args[4] = x, y, <char*>mask, <char*>call.values, <char*>aligned(storage)
+    args[5] = args[4] + BUFFER_BYTES
     run_block(call.type.apply_mask, args, &n)
-
-
-cdef inline void compute_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    if y == NULL:
-        draw_mask(call, call.mask + first // 8, first, n)
-    elif call.is_drawing:
-        dropout(call, x, y, first, n)
-    else:
-        apply_mask(call, x, y, call.mask + first // 8, n)
-
-
-cdef void convert_block(const Call* call, char* x, char* y, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """Compute a block of a 16-bit type in float32."""
-    cdef char storage[4 * BLOCK + CACHE_LINE]
-    cdef char* buffer = <char*>aligned(storage)
-    cdef char* args[2]
-    args[0], args[1] = x, buffer
-    call.type.widen(args, n)
-    compute_block(call, buffer, buffer, first, n)
-    args[0], args[1] = buffer, y
-    call.type.narrow(args, n)
 
 
 cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef const Call* call = <const Call*>context
     cdef Py_ssize_t first = chunk * CHUNK
-    cdef Py_ssize_t end = min(first + CHUNK, call.n)
-    cdef char* x
-    cdef char* y
-    while first < end:
-        x = call.x + first * call.type.item_size
-        y = call.y + first * call.type.item_size if call.y != NULL else NULL
-        if call.type.widen != NULL and y != NULL:
-            convert_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
-        else:
-            compute_block(call, x, y, first, min(<Py_ssize_t>BLOCK, end - first))
-        first += BLOCK
+    cdef Py_ssize_t n = min(<Py_ssize_t>CHUNK, call.n - first)
+    cdef char* x = call.x + first * call.type.item_size
+    cdef char* y = call.y + first * call.type.item_size
+    cdef uint8_t* mask = call.mask + first // 8 if call.mask != NULL else NULL
+    if call.y == NULL:
+        draw_mask(call, mask, first, n)
+    elif call.is_drawing:
+        dropout(call, x, y, mask, first, n)
+    else:
+        apply_mask(call, x, y, mask, n)
 
 
 cdef void compute(Task task, Call* call):
@@ -182,6 +157,24 @@ cdef void compute(Task task, Call* call):
         else:
             for chunk in range(chunks):
                 task(call, chunk)
+
+
+# ---- Seeds.
+
+def bytes_of(generator):
+    """Return ``generator.bytes(16)``, which takes 5 us by itself: its array of four words is not made."""
+    cdef bitgen_t* source
+    cdef unsigned char seed[16]
+    cdef uint32_t word = 0
+    cdef int k
+    bit_generator = generator.bit_generator
+    with bit_generator.lock:
+        source = <bitgen_t*>PyCapsule_GetPointer(bit_generator.capsule, b"BitGenerator")
+        for k in range(16):
+            if k % 4 == 0:
+                word = source.next_uint32(source.state)
+            seed[k] = word >> (8 * (k % 4)) & 255
+    return PyBytes_FromStringAndSize(<char*>seed, 16)
 
 
 # ---- Arrays.
@@ -418,7 +411,7 @@ def undisturbed(function, *arguments):
 # ---- Uniform draws.
 
 cdef void uniform_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef char storage[4 * WORDS + CACHE_LINE]
+    cdef char storage[WORDS_BYTES + CACHE_LINE]
     cdef const Call* call = <const Call*>context
     cdef char* args[3]
     cdef Py_ssize_t[2] lengths
@@ -452,9 +445,12 @@ def uniform(shape, dtype, bytes seed):
 # ---- For the tests.
 
 def philox(counter, bytes seed):
-    """Return the 128 words of 32 counters from the given one on, a multiple of 32, in the order of the elements."""
-    cdef char storage[4 * WORDS + CACHE_LINE]
-    cdef np.ndarray words = np.empty(WORDS, np.uint32)
+    """Return the words that 32 counters from the given one on, a multiple of 32, make for 256 elements, in two rows:
+    with anything in their lower halves, and complete. Philox's own are the second and the fourth sixteen of each 64 of
+    the first row.
+    """
+    cdef char storage[WORDS_BYTES + CACHE_LINE]
+    cdef np.ndarray words = np.empty((2, WORDS), np.uint32)
     cdef uint64_t first = counter
     cdef Py_ssize_t length = <Py_ssize_t>first
     cdef char* args[3]
