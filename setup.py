@@ -139,6 +139,13 @@ def kernel(row):
     )
 
 
+def step(row):
+    """Return the kernel of one step of fused functions, with every operand an array."""
+    arrays = [f"operand(args, {k})" for k in range(row.arrays)]
+    operands = ", ".join([row.name, *arrays, f"operand(args, {row.arrays})", "n"])
+    return f"def array_{row.name}(args, n):\n    each_{row.arrays}_0({operands})\n"
+
+
 def integer_kernel(row, c_type):
     """Return the kernels of a row that keeps integers, for one type."""
     arrays = [f"{c_type}_operand(args, {k})" for k in range(row.arrays + 1)]
@@ -168,10 +175,11 @@ def stage(name, header, declarations, texts):
     return STAGE / f"{name}.py"
 
 
-def stage_real(name, precision, rows):
+def stage_real(name, precision, rows, steps):
     """Stage all kernels for one floating-point type."""
     known = constants(precision)
-    formulas = functions((KERNELS / f"{precision}.py").read_text()) + functions((KERNELS / "formulas.py").read_text())
+    files_of_formulas = (precision, "formulas", "elementary")
+    formulas = [formula for file in files_of_formulas for formula in functions((KERNELS / f"{file}.py").read_text())]
     c_type, files = {"float32": ("float", LOOPS + LOOPS_OF_FLOAT32), "float64": ("double", LOOPS)}[precision]
     loops = [loop for file in files for loop in functions((KERNELS / f"{file}.py").read_text())]
 
@@ -183,8 +191,10 @@ def stage_real(name, precision, rows):
         *((KERNELS / f"{file}.pxd").read_text() for file in files),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
+        *(f"cdef void array_{row.name}(char** args, Py_ssize_t n) noexcept nogil" for row in steps),
     ]
-    return stage(name, header, declarations, [text for _, text in formulas + loops] + [kernel(row) for row in rows])
+    kernels = [kernel(row) for row in rows] + [step(row) for row in steps]
+    return stage(name, header, declarations, [text for _, text in formulas + loops] + kernels)
 
 
 def stage_integers(name, rows):
@@ -225,13 +235,13 @@ def kernel_module(name, source, flags, **options):
     )
 
 
-def kernel_modules(rows):
+def kernel_modules(rows, steps):
     """Return an extension for each kind of number and instruction set."""
     modules = []
     for instruction_set, flags in INSTRUCTION_SETS.items():
         for precision, bits in (("float32", "32"), ("float64", "64")):
             name = f"_{precision}_{instruction_set}"
-            source = stage_real(name, precision, rows)
+            source = stage_real(name, precision, rows, steps)
             modules.append(kernel_module(name, source, flags, define_macros=[("FASTACT_BITS", bits)]))
         name = f"_integers_{instruction_set}"
         modules.append(kernel_module(name, stage_integers(name, rows), flags))
@@ -242,6 +252,7 @@ def front_doors():
     """Return the extensions between Python and the kernels. They run on every processor: no flags for a newer one."""
     modules = {
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
+        "programs": ["programs.pyx"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
         "reductions": ["reductions.pyx"],
@@ -293,7 +304,7 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
-    families = "".join(exported(module) for module in ("dropout", "normalization", "penalties", "runtime", "softmax"))
+    families = "".join(exported(module) for module in ("dropout", "fuse", "normalization", "penalties", "runtime", "softmax"))
     public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
@@ -334,7 +345,7 @@ setup(
     cmdclass={"build_ext": BuildWithStubs},
     ext_modules=[
         *cythonize(
-            kernel_modules(registry.kernels()),
+            kernel_modules(registry.kernels(), registry.STEPS),
             build_dir="build/cython",
             include_path=[str(STAGE.parents[1])],
             compiler_directives=KERNEL_DIRECTIVES,

@@ -3,6 +3,7 @@
 from fastact import activations, grad, normalization, penalties, runtime, ufuncs
 from fastact.activations import *  # noqa: F403
 from fastact.dropout import alpha_dropout, apply_mask, dropout, dropout_mask
+from fastact.fuse import fuse
 from fastact.normalization import *  # noqa: F403
 from fastact.penalties import *  # noqa: F403
 from fastact.runtime import *  # noqa: F403
@@ -16,6 +17,7 @@ __all__ = [
     "apply_mask",
     "dropout",
     "dropout_mask",
+    "fuse",
     "grad",
     "ufuncs",
     *activations.__all__,

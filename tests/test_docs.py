@@ -29,9 +29,9 @@ DROPOUT = {
     "apply_mask": fastact.apply_mask,
     "grad.dropout": fastact.grad.dropout,
 }
-GATED = [fastact.glu, fastact.grad.glu]
+GATED = [fastact.glu, fastact.grad.glu, fastact.fuse]
 FUNCTIONS = [documented(case) for case in CASES] + GATED + list(DROPOUT.values()) + RUNTIME
-NAMES = [case.name for case in CASES] + ["glu", "grad.glu"] + list(DROPOUT) + fastact.runtime.__all__
+NAMES = [case.name for case in CASES] + ["glu", "grad.glu", "fuse"] + list(DROPOUT) + fastact.runtime.__all__
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)
 

@@ -303,6 +303,23 @@ def test_bfloat16(function):
 
 
 @each_function
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_every_number_of_16_bits(function, name):
+    """Rounded once from what float32 gives; NaN stays NaN."""
+    dtype = np.dtype(np.float16) if name == "float16" else np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    x = np.arange(2**16).astype(np.uint16).view(dtype)
+    for p in (0.3, 0.5, 1 - 2.0**-30):
+        y, mask = function(x, p, rng=5, return_mask=True)
+        with np.errstate(all="ignore"):
+            expected = function(x.astype(np.float32), p, rng=5).astype(dtype)
+            masked = fastact.apply_mask(x.astype(np.float32), mask, p).astype(dtype)
+        for result, wanted in ((y, expected), (fastact.apply_mask(x, mask, p), masked)):
+            is_nan = np.isnan(wanted)
+            assert np.array_equal(np.isnan(result), is_nan)
+            assert np.array_equal(result.view(np.uint16)[~is_nan], wanted.view(np.uint16)[~is_nan])
+
+
+@each_function
 def test_lists_and_numbers(function):
     assert_same_bits(function([[1, 2], [3, 4]], rng=1), function(np.array([[1.0, 2.0], [3.0, 4.0]]), rng=1))
 

@@ -48,10 +48,18 @@ def test_float32(factor):
 
 def test_gradient_whose_factors_overflow():
     """dy*a is infinite, dy*a*sigmoid'(b) is not."""
-    b = np.array([-60, -87, 86, -100, 100, -150, 170, -190], np.float32)
-    for dy, a in np.array([(1e30, 1e30), (3e38, -3e38), (-1e38, 1e20)], np.float32):
+    b = np.array([-60, -87, 86, -100, 100, -150, 170, -190, 219, -221, 240, -260, 281, -284, 300], np.float32)
+    for dy, a in np.array([(1e30, 1e30), (3e38, -3e38), (-1e38, 1e20), (1e10, 3e38), (-3e38, 0.9)], np.float32):
         exact = float(dy) * float(a) * slope(b.astype(np.float64))
         assert ulp.errors(ufuncs.grad_glu(dy, a, b), exact, is_zero_sign_known=False).max() <= 2
+
+
+def test_float64_gradient_whose_factors_overflow():
+    for number in (-400.0, 700.0, -746.0, 1000.0, -1480.0, 1500.0, -2000.0, 2160.0, -2200.0):
+        for dy, a in ((1e200, 1e200), (1.7e308, -1.7e308), (-1e308, 1.0)):
+            exp = mpmath.exp(-abs(mpmath.mpf(number)))
+            exact = mpmath.mpf(dy) * mpmath.mpf(a) * exp / (1 + exp) ** 2
+            assert ulp.error_of_number(ufuncs.grad_glu(dy, a, number), exact) <= 2
 
 
 @pytest.mark.parametrize("factor", [1.0, -3.0, 1e300, 1e-300])

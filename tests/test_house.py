@@ -13,7 +13,7 @@ import pytest
 import fastact._kernels
 import floating
 from cases import CASES, each_row
-from fastact._kernels.registry import OPERATORS, kernels
+from fastact._kernels.registry import OPERATORS, STEPS, kernels
 
 KERNELS = Path(fastact._kernels.__file__).parent
 FORMULAS = KERNELS / "formulas.py"
@@ -55,7 +55,7 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["formulas.py", "blocks.py", "philox.py", "float32.py", "float64.py"])
+@pytest.mark.parametrize("name", ["formulas.py", "elementary.py", "blocks.py", "philox.py", "halves.py", "float32.py", "float64.py"])
 def test_the_mathematics_imports_nothing(name):
     imports = [node for node in ast.walk(ast.parse((KERNELS / name).read_text())) if is_import(node)]
     assert imports == []
@@ -67,8 +67,9 @@ def is_import(node):
 
 def test_formulas_do_not_branch():
     """A conditional expression becomes a select; a statement would keep the loop from being vectors."""
-    for node in ast.walk(ast.parse(FORMULAS.read_text())):
-        assert not isinstance(node, (ast.If, ast.For, ast.While, ast.Try)), f"line {node.lineno}"
+    for path in (FORMULAS, KERNELS / "elementary.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not isinstance(node, (ast.If, ast.For, ast.While, ast.Try)), f"{path.name}, line {node.lineno}"
 
 
 def test_both_precisions_have_the_same_names():
@@ -147,11 +148,21 @@ def test_loops_are_vectors(kernel, precision, instruction_set):
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("instruction_set", VECTOR)
-@pytest.mark.parametrize("kernel", ["draw_mask", "dropout", "dropout_with_mask", "uniform", "apply_mask"])
+def test_steps_of_fused_functions_are_vectors(precision, instruction_set):
+    functions = disassembly(f"_{precision}_{instruction_set}")
+    for row in STEPS:
+        code = functions[f"array_{row.name}"]
+        assert not re.search(r"\bcall", code), row.name
+        assert re.search(rf"%{VECTOR[instruction_set]}", code), row.name
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("instruction_set", VECTOR)
+@pytest.mark.parametrize("kernel", ["draw_mask", "dropout", "uniform", "apply_mask"])
 def test_draws_are_vectors(kernel, precision, instruction_set):
-    """Ten rounds of Philox are 20 multiplications for each lane; nothing is called."""
+    """Ten rounds of Philox are 20 multiplications for each lane; nothing is called but for the lower halves."""
     code = disassembly(f"_{precision}_{instruction_set}")[kernel]
-    assert not re.search(r"\bcall", code)
+    assert all("complete" in line for line in code.splitlines() if re.search(r"\bcall", line))
     packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
     assert len([line for line in packed if "vpmuludq" in line]) >= (0 if kernel == "apply_mask" else 4 * 18)
     if "dropout" in kernel or kernel == "apply_mask":

@@ -11,6 +11,9 @@ cdef extern from "primitives.h":
     real positive_part "fastact_positive_part"(real) noexcept nogil
     real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
     real multiply_sign "fastact_multiply_sign"(real, real) noexcept nogil
+    real square_root "fastact_square_root"(real) noexcept nogil
+    real exponent "fastact_exponent"(real) noexcept nogil
+    real mantissa "fastact_mantissa"(real) noexcept nogil
     ctypedef real* output "fastact_output"
     real power_of_two "fastact_power_of_two"(real) noexcept nogil
 

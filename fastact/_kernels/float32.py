@@ -65,6 +65,11 @@ SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 GATE_SCALED_MIN = -80.0
 GATE_EXP_MIN = -200.0
 SILU_MIN = -109.0
+# grad_glu: from here down dy*a*exp(x) rounds to 0, for dy*a up to 4/TINY and for a larger one that was brought down by
+# TINY**2; and what leaves the smallest exponent in the low bits.
+GLU_EXP_MIN = -174.0
+GLU_LARGE_EXP_MIN = -307.0
+LOWEST_SHIFT = 12582913.0
 
 # x - tanh(x) is a polynomial up to TANHSHRINK_BEND. At 1 the terms of x - 1 + 2*t/(1 + t) do not cancel yet, but the
 # quotient alone has all of the error.
@@ -81,6 +86,10 @@ EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
+# exp(x) and expm1(x) are infinite from here on; so they are here.
+EXP_MAX = 89.0
+# Below it numbers are subnormal.
+NORMAL_MIN = 1.1754943508222875e-38
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
@@ -122,6 +131,22 @@ def exp_polynomial(r):
     return multiply_add(r, q, 0.4999998)
 
 
+def cosh_polynomial(z):
+    """Return (cosh(r) - 1)/r**2, z = r**2, for abs(r) <= log(2)/2, to 2**-32 of exp(r).
+
+    fpminimax((cosh(sqrt(x)) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.0013930502, 0.041666511), 0.5)
+
+
+def sinh_polynomial(z):
+    """Return (sinh(r) - r)/r**3, z = r**2, for abs(r) <= log(2)/2, to 2**-34 of exp(r).
+
+    fpminimax((sinh(sqrt(x))/sqrt(x) - 1)/x, 2, [|SG...|], [1b-20;0.34658^2], floating, absolute)
+    """
+    return multiply_add(z, multiply_add(z, 0.00019998028, 0.0083331503), 0.16666667)
+
+
 def exp_rest(r, r_low):
     """Return exp(r + r_low) - 1 - r."""
     argument = r + r_low
@@ -145,6 +170,16 @@ def log1p_polynomial(v):
     q = multiply_add(v, q, 0.13260975)
     q = multiply_add(v, q, -0.2885271)
     return multiply_add(v, q, -0.017194783)
+
+
+def log_polynomial(z):
+    """Return log((1 + s)/(1 - s))/s - 2, z = s**2, for abs(s) <= 0.1716, to 2**-33.9.
+
+    fpminimax(log((1+sqrt(x))/(1-sqrt(x)))/sqrt(x) - 2, [|1,...,4|], [|SG...|], [1b-40;0.0294373], floating, absolute)
+    """
+    q = multiply_add(z, 0.24023767, 0.285104)
+    q = multiply_add(z, q, 0.40000847)
+    return z * multiply_add(z, q, 0.6666666)
 
 
 def tanh_polynomial(z):

@@ -46,6 +46,9 @@ SELU_SCALE_ALPHA_LOW = 1.41535193800845e-17
 GATE_SCALED_MIN = -690.0
 GATE_EXP_MIN = -1468.0
 SILU_MIN = -752.0
+GLU_EXP_MIN = -1416.0
+GLU_LARGE_EXP_MIN = -2190.0
+LOWEST_SHIFT = 6755399441055745.0
 
 TANHSHRINK_BEND = 1.0625
 
@@ -55,6 +58,10 @@ TERM_RANGE = -1055.0
 EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 SUM_ROUNDS = 1.0
+# exp(x) and expm1(x) are infinite from here on; so they are here.
+EXP_MAX = 710.0
+# Below it numbers are subnormal.
+NORMAL_MIN = 2.2250738585072014e-308
 
 # gelu's tanh form is x*sigmoid(x*(SLOPE + CUBIC*x**2)), each constant as the sum of two. The first ends in so many
 # zero bits that SLOPE - (SLOPE + CUBIC*x**2) is exact. At the MINs the value rounds to 0, at GELU_TANH_MAX to x, where
@@ -99,6 +106,28 @@ def exp_polynomial(r):
     return multiply_add(r, q, 0.5000000000000011)
 
 
+def cosh_polynomial(z):
+    """Return (cosh(r) - 1)/r**2, z = r**2, for abs(r) <= log(2)/2, to 2**-56 of exp(r).
+
+    fpminimax((cosh(sqrt(x)) - 1)/x, 4, [|D...|], [1b-30;0.34658^2], floating, absolute)
+    """
+    q = multiply_add(z, 2.762020104437896e-07, 2.480152098604379e-05)
+    q = multiply_add(z, q, 0.00138888889174978)
+    q = multiply_add(z, q, 0.041666666666623164)
+    return multiply_add(z, q, 0.5000000000000001)
+
+
+def sinh_polynomial(z):
+    """Return (sinh(r) - r)/r**3, z = r**2, for abs(r) <= log(2)/2, to 2**-61 of exp(r).
+
+    fpminimax((sinh(sqrt(x))/sqrt(x) - 1)/x, 4, [|D...|], [1b-30;0.34658^2], floating, absolute)
+    """
+    q = multiply_add(z, 2.510183287188905e-08, 2.755726454371755e-06)
+    q = multiply_add(z, q, 0.0001984126986658579)
+    q = multiply_add(z, q, 0.008333333333328882)
+    return multiply_add(z, q, 0.16666666666666669)
+
+
 def exp_rest(r, r_low):
     """Return exp(r + r_low) - 1 - r."""
     argument = r + r_low
@@ -131,6 +160,19 @@ def log1p_polynomial(v):
     q = multiply_add(v, q, 0.1326097537542406)
     q = multiply_add(v, q, -0.2885270990993236)
     return multiply_add(v, q, -0.06406978378367129)
+
+
+def log_polynomial(z):
+    """Return log((1 + s)/(1 - s))/s - 2, z = s**2, for abs(s) <= 0.1716, to 2**-58.5.
+
+    fpminimax(log((1+sqrt(x))/(1-sqrt(x)))/sqrt(x) - 2, [|1,...,7|], [|D...|], [1b-40;0.0294373], floating, absolute)
+    """
+    q = multiply_add(z, 0.147955950053128, 0.1531408666894107)
+    q = multiply_add(z, q, 0.18183562703810260)
+    q = multiply_add(z, q, 0.22222198607775762)
+    q = multiply_add(z, q, 0.28571428742004384)
+    q = multiply_add(z, q, 0.3999999999941672)
+    return z * multiply_add(z, q, 0.6666666666666734)
 
 
 def tanh_polynomial(z):

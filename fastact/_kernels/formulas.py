@@ -78,49 +78,48 @@ def sigmoid(x):
     return fma(y, residual, y) * UNIT
 
 
-def one_plus(t, t_low, unscale):
-    """Return (d, d_low): d + d_low = 1 + (t + t_low)*unscale for 0 <= t*unscale <= 1."""
-    d = fma(t, unscale, ONE)
-    return d, fma(t_low, unscale, fma(t, unscale, ONE - d))
-
-
 def exp_of_parts(scale, w, w_low):
     """Return (t, t_low): t + t_low = scale*(1 + w + w_low)."""
     t = fma(scale, w, scale)
     return t, fma(scale, w_low, fma(scale, w, scale - t))
 
 
-def sigmoid_slope(x):
-    """Return (high, low, scale, unscale): exp(x)/(1 + exp(x))**2 = (high + low)*scale*unscale**2 for x <= 0."""
-    x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
-    shifted, w, w_low = exp_parts_low(x, ZERO)
-    scale, unscale = scaled(x, shifted)
-    t, t_low = exp_of_parts(scale, w, w_low)
-    d, d_low = one_plus(t, t_low, unscale)
-    y = ONE / d
-    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
-    square = y * y
-    square_low = fma(y, y, -square)
-    return square, fma(square, fma(residual, w, residual) + w_low + w, square_low), scale, unscale
+def exp_pair(x, bits):
+    """Return (shifted, even, odd): exp(-x) = 2**-k*(1 + even - odd), k + bits left in shifted.
 
-
-def slope_product(dy, high, low, scale, unscale):
-    """Return dy*(high + low)*scale*unscale**2, the sum not rounded before the product. An infinite dy stays so.
-
-    A large dy is divided by 64 for as long as the product stands without its scale: it would overflow. What is
-    subtracted is +0 where the product is a zero, which keeps its sign.
+    exp(x) = 2**k*(1 + even + odd) as well, but for the low part of the reduction, which only exp(-x) has.
     """
-    dy = dy * unscale
-    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
-    dy = dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy
-    product = dy * high
-    exact = product - fma(-dy, low, fma(-dy, high, product))
-    return (exact if absolute(product) <= LARGEST else product) * scale * unscale
+    shifted, k, r = exp_reduced(x, bits)
+    r_low = k * LN2_LOW
+    z = r * r
+    even = z * cosh_polynomial(z)
+    odd = fma(r * z, sinh_polynomial(z), r)
+    return shifted, fma(r_low, even - odd, r_low) + even, odd
+
+
+def slope_divisor(t, even, odd):
+    """Return exp(-r) + t + t**2*exp(r)/4 with the parts of `exp_pair`, for t <= 2."""
+    total = ONE + t
+    lost = t - (total - ONE)
+    return total + (fma(t * t, fma(even + odd, QUARTER, QUARTER), even + lost) - odd)
+
+
+def logistic_slope_product(dy, x, factor):
+    """Return dy*factor*exp(x)/(1 + exp(x))**2 for x <= 0, to 1.9 ULP. An infinite dy stays so.
+
+    That is dy*t/(exp(-r) + 2*t + t**2*exp(r)) with exp(x) = t*exp(r): a divisor rounded once, and one quotient. Half of
+    dy is divided, since the divisor may be below 1, and scale is 2*t.
+    """
+    x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
+    shifted, even, odd = exp_pair(x, ONE)
+    scale = power_of_two(shifted + (TWO * TINY_BITS - ONE) if x < SCALED_MIN else shifted)
+    d = slope_divisor(ZERO if x < SCALED_MIN else scale, even, odd)
+    quotient = dy * (TINY if x < SCALED_MIN else HALF) / d
+    return quotient * (factor * scale) * (TINY if x < SCALED_MIN else ONE)
 
 
 def grad_sigmoid(dy, x):
-    high, low, scale, unscale = sigmoid_slope(negative_magnitude(x))
-    return slope_product(dy, high, low, scale, unscale)
+    return logistic_slope_product(dy, negative_magnitude(x), ONE)
 
 
 def glu(a, b):
@@ -128,17 +127,27 @@ def glu(a, b):
 
 
 def grad_glu(dy, a, b):
-    # With respect to the gate b; that with respect to a is glu(dy, b). Where dy*a may be infinite, both are scaled
-    # down, and the slope's scale, or the result at last, up. (Beyond SCALED_EXP_MIN the slope of such a product stays.)
-    high, low, scale, unscale = sigmoid_slope(negative_magnitude(b))
+    # With respect to the gate b; that with respect to a is glu(dy, b). As `logistic_slope_product` of dy*a in two parts.
+    # Where that may be infinite, both are scaled down by TINY, and exp(-abs(b)) is followed further down.
+    x = negative_magnitude(b)
+    size = absolute(dy * a)
+    lowest = GLU_LARGE_EXP_MIN if size > FOUR / TINY else GLU_EXP_MIN
+    x = lowest if x < lowest else x
+    unit = TINY if size > FOUR / TINY else ONE
+    dy = dy * unit
+    a = a * unit
     product = dy * a
-    size = absolute(product)
-    small = (dy * TINY) * (a * TINY)
-    up = ONE / TINY if unscale == ONE else ONE
-    product = small if size > HALF * LARGEST else product
-    up = up if size > HALF * LARGEST else ONE
-    unscale = ONE if size > HALF * LARGEST else unscale
-    return copysign(slope_product(product, high, low, scale * up, unscale) * up, product)
+    product_low = fma(dy, a, -product)
+    shifted, even, odd = exp_pair(x, ONE)
+    d = slope_divisor(ZERO if x < SCALED_MIN else power_of_two(shifted), even, odd)
+    reciprocal = ONE / d
+    y = product * reciprocal
+    excess = fma(y, d, -product) - product_low
+    y = fma(excess, -reciprocal, y) if absolute(y) <= LARGEST else y
+    # The power of two may be out of range: two factors that are not.
+    shifted = shifted + TWO * TINY_BITS if size > FOUR / TINY else shifted
+    first = clamp(shifted, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
+    return y * HALF * power_of_two(first) * power_of_two(EXPONENT_SHIFT + (shifted - first))
 
 
 def tanh(x):
@@ -160,8 +169,7 @@ def tanh(x):
 
 def grad_tanh(dy, x):
     # tanh'(x) = 4*sigmoid'(2*x).
-    high, low, scale, unscale = sigmoid_slope(TWO * negative_magnitude(x))
-    return slope_product(dy, high, low, FOUR * scale, unscale)
+    return logistic_slope_product(dy, TWO * negative_magnitude(x), FOUR)
 
 
 def relu(x):
@@ -480,7 +488,7 @@ def logsigmoid(x):
 
 
 def grad_logsigmoid(dy, x):
-    return gate_product(dy, -x, ZERO)
+    return gate_quotient(dy, -x, ZERO)
 
 
 def grad_softplus(dy, x, beta):
@@ -488,7 +496,7 @@ def grad_softplus(dy, x, beta):
     u = beta * x
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
-    return gate_product(dy, u, u_low)
+    return gate_quotient(dy, u, u_low)
 
 
 def gate(x, exponent, exponent_low):
@@ -517,18 +525,31 @@ def silu(x):
     return y if x <= SATURATION else x
 
 
-def gate_product(dy, exponent, exponent_low):
-    """Return dy/(1 + exp(-exponent - exponent_low)), rounded once. An infinite dy stays so."""
+def gate_divisor(exponent, exponent_low):
+    """Return (d, d_low, unscale): 1 + exp(-exponent - exponent_low) = (d + d_low)/unscale**2. NaN stays NaN."""
     exponent = clamp(exponent, SCALED_EXP_MIN, SATURATION)
-    shifted, w, w_low = exp_parts_low(-exponent, -exponent_low)
-    unscale = TINY if exponent < GATE_SCALED_MIN else ONE
-    shifted = shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted
-    scale = power_of_two(shifted)
+    shifted, k, r = exp_reduced(-exponent, ZERO)
+    r_low = fma(k, -LN2_LOW, -exponent_low)
+    z = r * r * exp_polynomial(r)
+    z = z + fma(r_low, r + z, r_low)
+    scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
     one = ZERO if exponent < GATE_SCALED_MIN else ONE
     total = one + scale
     lost = one - (total - scale)
-    d = fma(scale, w, total)
-    d_low = fma(scale, w_low, fma(scale, w, total - d) + lost)
+    rest = fma(scale, r, fma(scale, z, lost))
+    d = total + rest
+    return d, rest - (d - total), TINY if exponent < GATE_SCALED_MIN else ONE
+
+
+def gate_quotient(dy, exponent, exponent_low):
+    """Return dy/(1 + exp(-exponent - exponent_low)), to 1.8 ULP. An infinite dy stays so."""
+    d, d_low, unscale = gate_divisor(exponent, exponent_low)
+    return dy * unscale / d * unscale
+
+
+def gate_product(dy, exponent, exponent_low):
+    """Return dy/(1 + exp(-exponent - exponent_low)), rounded once. An infinite dy stays so."""
+    d, d_low, unscale = gate_divisor(exponent, exponent_low)
     reciprocal = ONE / d
     dy = dy * unscale
     y = dy * reciprocal
@@ -756,10 +777,8 @@ def grad_gelu(dy, x):
     exponent = half * a
     exponent_low = fma(half, a, -exponent)
     shifted, k, r = exp_reduced(exponent, ZERO)
-    r_low = fma(k, -LN2_LOW, exponent_low)
     z = r * r * exp_polynomial(r)
-    w = r + z
-    w_low = (z - (w - r)) + fma(r_low, w, r_low)
+    z_low = fma(k, -LN2_LOW, exponent_low)
     scale, unscale = scaled(exponent, shifted)
     u, s, s_low, slope, residual = gaussian_tail(a)
     y = u * s
@@ -767,10 +786,12 @@ def grad_gelu(dy, x):
     product = a * GAUSSIAN
     product_low = fma(a, GAUSSIAN_LOW, fma(a, GAUSSIAN, -product))
     total, total_low = two_sum(y, product)
-    total_low = total_low + (y_low + product_low)
-    low = fma(total, w + w_low, fma(total_low, w, total_low))
-    mirrored = fma(-total, scale, ONE)
-    mirrored_low = fma(-low, scale, fma(-total, scale, ONE - mirrored))
-    high = mirrored if x > ZERO else total
-    low = mirrored_low if x > ZERO else low
-    return slope_product(dy, high, low, ONE if x > ZERO else scale, ONE if x > ZERO else unscale)
+    low = fma(total, z_low, total_low + (y_low + product_low))
+    rest = fma(total, r, fma(total, z, fma(low, r + z, low)))
+    # Up to 22 times dy: a large one is divided by 64 before.
+    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
+    part = (dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy) * unscale
+    product = part * total
+    product = copysign(fma(part, total, part * rest), product) if absolute(dy) <= LARGEST else product
+    mirrored = fma(-product, scale, dy) if absolute(dy) <= LARGEST else dy
+    return mirrored if x > ZERO else product * scale * unscale

@@ -91,6 +91,42 @@ static inline real fastact_negative_magnitude(real x)
     return x;
 }
 
+static inline real fastact_square_root(real x) { return FASTACT_BUILTIN(sqrt)(x); }
+
+/* x = mantissa*2**exponent with sqrt(1/2) <= mantissa < sqrt(2), for x > 0 that is normal. */
+#if FASTACT_BITS == 32
+#define FASTACT_SQRT_HALF 0x3F3504F3u
+#define FASTACT_BIAS 127u
+#define FASTACT_INTEGERS 0x4B000000u
+#else
+#define FASTACT_SQRT_HALF 0x3FE6A09E667F3BCDu
+#define FASTACT_BIAS 1023u
+#define FASTACT_INTEGERS 0x4330000000000000u
+#endif
+
+static inline real fastact_exponent(real x)
+{
+    const bits_of_real first = FASTACT_INTEGERS + FASTACT_BIAS;
+    bits_of_real bits;
+    real y, zero;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits - FASTACT_SQRT_HALF + ((bits_of_real)FASTACT_BIAS << FASTACT_MANTISSA)) >> FASTACT_MANTISSA;
+    /* Added to the bits of 2**MANTISSA an integer is one: AVX2 converts none of 64 bits. */
+    bits += FASTACT_INTEGERS;
+    memcpy(&y, &bits, sizeof y);
+    memcpy(&zero, &first, sizeof zero);
+    return y - zero;
+}
+
+static inline real fastact_mantissa(real x)
+{
+    bits_of_real bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = ((bits - FASTACT_SQRT_HALF) & (((bits_of_real)1 << FASTACT_MANTISSA) - 1)) + FASTACT_SQRT_HALF;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static inline real fastact_absolute(real x) { return FASTACT_BUILTIN(fabs)(x); }
 static inline real fastact_copysign(real x, real sign) { return FASTACT_BUILTIN(copysign)(x, sign); }
 

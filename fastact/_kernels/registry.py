@@ -652,3 +652,12 @@ def kernels() -> tuple[Kernel, ...]:
         rows.append(Kernel(row.name, ("x",), names, row.keeps_integers))
         rows.append(Kernel(f"grad_{row.name}", ("dy", "x"), names))
     return (*rows, *GATED)
+
+
+# The steps of fused functions besides the operators: NumPy's functions, whose formulas are in elementary.py.
+STEPS = (
+    *(Kernel(name, ("x",)) for name in ("negative", "magnitude", "sqrt", "exp", "expm1", "log", "log1p")),
+    *(Kernel(name, ("a", "b")) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum")),
+    *(Kernel(name, ("a", "b")) for name in ("less", "less_equal", "equal", "not_equal")),
+    Kernel("where", ("condition", "a", "b")),
+)

@@ -17,6 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
+from fastact._kernels.programs cimport Program, create_program, execute
 from fastact._kernels.tiers cimport (
     BlockFunction, BlockKernel, Kernel, Kernels, Tiers, add_time, create_block_tiers, create_tiers, is_timed,
     kernels_for, now, run_in_numba, tiers_at
@@ -56,7 +57,7 @@ ctypedef void (*Copy)(
 ) noexcept nogil
 
 cdef enum:
-    MOST_OPERANDS = 5
+    MOST_OPERANDS = 9
     CACHE_LINE = 64
     LARGEST_ITEM = 8
     # Elements that are packed at a time: five buffers of these fit the first-level cache.
@@ -81,6 +82,8 @@ cdef struct Operand:
 
 cdef struct Loop:
     Tiers* tiers
+    # Of a fused function, which has no kernel; else NULL.
+    const Program* program
     int arrays
     int inputs
     Py_ssize_t kernel_item_size
@@ -178,12 +181,19 @@ cdef inline void extent(const Call* call, int k, uintptr_t* first, uintptr_t* la
     last[0] = <uintptr_t>call.args[k] + (length if length > 0 else 0) + call.loop.operands[k].item_size
 
 
+cdef inline void run(const Call* call, char** args, Py_ssize_t n) noexcept nogil:
+    if call.loop.program == NULL:
+        call.kernel(args, n)
+    else:
+        execute(call.loop.program, args, n)
+
+
 cdef inline void compute_contiguous(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     cdef char* args[MOST_OPERANDS]
     cdef int k
     for k in range(call.inputs + 1):
         args[k] = call.args[k] + start * call.steps[k]
-    call.kernel(args, n)
+    run(call, args, n)
 
 
 cdef inline void pack(
@@ -224,7 +234,7 @@ cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexc
             args[k] = buffers + k * BLOCK * LARGEST_ITEM if call.is_packed[k] else memory
             if call.is_packed[k] and k != out:
                 pack(&call.loop.operands[k], args[k], memory, call.steps[k], length)
-        call.kernel(args, length)
+        run(call, args, length)
         if call.is_packed[out]:
             memory = call.args[out] + start * call.steps[out]
             unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length)
@@ -291,7 +301,7 @@ cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, v
         return
     callers = enter_environment()
     loop = <const Loop*>data
-    if dimensions[0] == 1:
+    if dimensions[0] == 1 and loop.program == NULL:
         compute_one(loop, args)
     else:
         begin(&call, loop, args, steps, dimensions[0])
@@ -485,6 +495,7 @@ cdef const char* BLOCK_FUNCTION = b"void (char **, Py_ssize_t const *)"
 cdef int bfloat16_number = -1
 
 cdef list kept_alive = []
+# By ufunc: fused functions may share a name.
 cdef dict known_rows = {}
 cdef set with_bfloat16 = set()
 cdef object adding = allocate_lock()
@@ -532,15 +543,15 @@ cdef Kernel find_conversion(dict functions, str target, str source) except? NULL
 
 
 cdef Loop* create_loop(row, types, dict functions) except NULL:
+    """Create the loop of a row for these types; the kernels of a row that is none of the registry's are its steps."""
     cdef Loop* loop = <Loop*>allocate(1, sizeof(Loop))
     cdef str computed = types.kind if types.suffix == "" else types.array
     cdef int k
-    loop.tiers = create_tiers(
-        find_kernel(functions, f"scalar_{row.name}{types.suffix}"),
-        find_kernel(functions, f"array_{row.name}{types.suffix}"),
-        # Numba compiles one version for float32 and what is converted to it, and none for integers.
-        None if types.suffix else (row.name, types.kind),
-    )
+    if isinstance(row, Fused):
+        loop.tiers = create_tiers(NULL, NULL, None)
+        loop.program = create_program(functions, computed, row.arrays, row.values, row.memories, row.steps)
+    else:
+        loop.tiers = find_tiers(row, types, functions)
     loop.arrays = row.arrays
     loop.inputs = row.arrays + len(row.parameters)
     loop.kernel_item_size = item_size_of(computed)
@@ -550,6 +561,15 @@ cdef Loop* create_loop(row, types, dict functions) except NULL:
         loop.is_converting = loop.is_converting or loop.operands[k].convert != NULL
     loop.operands[loop.inputs] = create_operand(types.output, find_conversion(functions, types.output, computed))
     return loop
+
+
+cdef Tiers* find_tiers(row, types, dict functions) except NULL:
+    return create_tiers(
+        find_kernel(functions, f"scalar_{row.name}{types.suffix}"),
+        find_kernel(functions, f"array_{row.name}{types.suffix}"),
+        # Numba compiles one version for float32 and what is converted to it, and none for integers.
+        None if types.suffix else (row.name, types.kind),
+    )
 
 
 cdef tuple dtypes_of(row, types):
@@ -574,10 +594,10 @@ cdef object create_ufunc(row, str doc, dict kernels):
         for k, dtype in enumerate(dtypes_of(row, types)):
             numbers[i * (inputs + 1) + k] = number_of(dtype)
     kept_alive.append((name_text, doc_text))
-    known_rows[row.name] = row
     ufunc = np.PyUFunc_FromFuncAndData(
         functions, data, numbers, len(known), inputs, 1, np.PyUFunc_None, name_text, doc_text, 0
     )
+    known_rows[ufunc] = row
     add_promoter(ufunc, (None,) * (inputs + 1))
     if row.parameters:
         add_mixed_promoter(ufunc, row, np.dtype("float16"))
@@ -603,7 +623,7 @@ cdef void add_mixed_promoter(object ufunc, row, half) except *:
 
 cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObject** chosen) except -1:
     """Choose the types of the loop for a call. See NumPy's PyArrayMethod_PromoterFunction."""
-    row = known_rows[(<object>ufunc).__name__]
+    row = known_rows[<object>ufunc]
     cdef int inputs = row.arrays + len(row.parameters)
     cdef int k
     names = row.operands + row.parameters
@@ -632,7 +652,7 @@ cdef bint add_if_bfloat16(np.ufunc ufunc, object dtype) except -1:
     with adding:
         if ufunc in with_bfloat16:
             return False
-        add_bfloat16(ufunc, known_rows[ufunc.__name__], dtype)
+        add_bfloat16(ufunc, known_rows[ufunc], dtype)
         with_bfloat16.add(ufunc)
     return True
 
@@ -677,6 +697,41 @@ def create_ufuncs(kernels):
     rows = {row.name: row for row in registry.kernels()}
     docs = docstrings.of_ufuncs()
     return {name: create_ufunc(row, docs[name], kernels) for name, row in rows.items()}
+
+
+class Fused(NamedTuple):
+    """What a row of the registry says of an operator, for a fused function, and its steps: see `create_program`."""
+
+    name: str
+    operands: tuple[str, ...]
+    values: tuple[float, ...]
+    memories: int
+    steps: list[tuple[str, tuple[int, ...], int]]
+    parameters: tuple[str, ...] = ()
+    keeps_integers: bool = False
+
+    @property
+    def arrays(self):
+        return len(self.operands)
+
+
+def create_fused(row, str doc):
+    """Return the ufunc of a fused function.
+
+    Parameters
+    ----------
+    row : Fused
+        Its name, operands and steps.
+    doc : str
+        Its docstring.
+    """
+    if row.arrays >= MOST_OPERANDS:
+        raise TypeError(f"fuse(): {row.name} must have at most {MOST_OPERANDS - 1} parameters, got {row.arrays}")
+    cdef Environment callers = enter_environment()
+    try:
+        return create_ufunc(row, doc, KERNELS)
+    finally:
+        leave_environment(callers)
 
 
 AVAILABLE = ("baseline", *(("avx2",) if has_avx2() else ()), *(("avx512",) if has_avx512() else ()))
