@@ -200,6 +200,21 @@ def test_powers_and_numbers():
     assert_same_bits(fastact.fuse(lambda x: inner(x) + inner(inner(x)))(x), x * 2 + x * 4)
 
 
+def test_assignment_with_an_operator():
+    """It makes a new array of the name, as for numbers: the operand stays."""
+
+    def function(x):
+        y = x
+        y += 1
+        y *= x
+        return y
+
+    x = normal(100)
+    before = x.copy()
+    assert_same_bits(fastact.fuse(function)(x), (x + 1) * x)
+    assert_same_bits(x, before)
+
+
 def test_many_values_at_a_time():
     """Blocks become shorter; more than there are places for is refused."""
 

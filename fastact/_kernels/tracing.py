@@ -41,7 +41,7 @@ STEPS: dict[np.ufunc, str] = {
 COMPARISONS = {np.less: "less", np.less_equal: "less_equal", np.equal: "equal", np.not_equal: "not_equal"}
 SWAPPED = {np.greater: np.less, np.greater_equal: np.less_equal}
 # A condition is 0 or 1.
-LOGICAL = {
+LOGICAL: dict[np.ufunc, str] = {
     np.bitwise_and: "minimum",
     np.bitwise_or: "maximum",
     np.bitwise_xor: "not_equal",
