@@ -304,7 +304,8 @@ def stubs(operators, kernels):
     imports = "from typing import Any\n\nimport numpy as np\nfrom numpy.typing import ArrayLike\n\n"
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
-    families = "".join(exported(module) for module in ("dropout", "fuse", "normalization", "penalties", "runtime", "softmax"))
+    modules_of_functions = ("dropout", "fuse", "normalization", "penalties", "runtime", "softmax")
+    families = "".join(map(exported, modules_of_functions))
     public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {

@@ -49,7 +49,8 @@ def fuse(function: Callable[..., Any]) -> np.ufunc:
     and none is waited for. The ufunc and its steps stay in memory as long as the process.
 
     Error of exp, log and log1p at most 1 ULP in float32, of expm1 1.5 ULP, and 2 ULP in float64, subnormal results
-    included; the other functions of NumPy are exact but for one rounding. Never warns and leaves the floating-point flags as they are.
+    included; the other functions of NumPy are exact but for one rounding. Never warns and leaves the floating-point
+    flags as they are.
 
     References
     ----------

@@ -41,7 +41,7 @@ STEPS: dict[np.ufunc, str] = {
 COMPARISONS = {np.less: "less", np.less_equal: "less_equal", np.equal: "equal", np.not_equal: "not_equal"}
 SWAPPED = {np.greater: np.less, np.greater_equal: np.less_equal}
 # A condition is 0 or 1.
-LOGICAL = {
+LOGICAL: dict[np.ufunc, str] = {
     np.bitwise_and: "minimum",
     np.bitwise_or: "maximum",
     np.bitwise_xor: "not_equal",
@@ -129,19 +129,21 @@ class Traced(NDArrayOperatorsMixin):
 
     def __bool__(self) -> bool:
         raise self._trace.error(
-            "asks whether an array is true, as `if`, `while`, `and`, `or`, `not`, conditional expressions, min(), max() "
-            "and chained comparisons do: write np.where(condition, a, b), and &, |, ~ between conditions"
+            "asks whether an array is true, as `if`, `while`, `and`, `or`, `not`, conditional expressions, min(), "
+            "max() and chained comparisons do: write np.where(condition, a, b), and &, |, ~ between conditions"
         )
 
     def __float__(self) -> float:
-        raise self._trace.error("needs an array's values as Python numbers, as the functions of math do: write np.exp etc.")
+        raise self._trace.error(
+            "needs an array's values as Python numbers, as the functions of math do: write np.exp etc."
+        )
 
-    __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __float__
 
     def __getitem__(self, *_arguments: Any) -> Any:
         raise self._trace.error("indexes an array: a fused function is element-wise")
 
-    __iter__ = __len__ = __setitem__ = __getitem__  # type: ignore[assignment]
+    __iter__ = __len__ = __setitem__ = __getitem__
 
     def __array__(self, *_arguments: Any, **_options: Any) -> Any:
         raise self._trace.error(f"makes an array of an array; what there is: {ACCEPTED}")
@@ -154,10 +156,8 @@ def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Trac
     """Return the stand-in for a ufunc's result."""
     if ufunc in SWAPPED:
         return traced_ufunc(trace, SWAPPED[ufunc], inputs[::-1])
-    if ufunc is np.power:
-        return power(trace, *inputs)
-    if ufunc is np.square:
-        return power(trace, *inputs, 2)
+    if ufunc in (np.power, np.square):
+        return power(trace, inputs[0], 2 if ufunc is np.square else inputs[1])
     operands = [trace.stand_in(operand) for operand in inputs]
     if ufunc in COMPARISONS:
         return trace.step(COMPARISONS[ufunc], *operands, is_condition=True)
@@ -165,9 +165,8 @@ def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Trac
     if ufunc in LOGICAL or ufunc in NEGATIONS:
         if not are_conditions:
             raise trace.error(f"uses {ufunc.__name__} on numbers: its operands are comparisons")
-        if ufunc in LOGICAL:
-            return trace.step(LOGICAL[ufunc], *operands, is_condition=True)
-        return trace.step("equal", *operands, trace.stand_in(0.0), is_condition=True)
+        second = () if ufunc in LOGICAL else (trace.stand_in(0.0),)
+        return trace.step(LOGICAL.get(ufunc, "equal"), *operands, *second, is_condition=True)
     if ufunc not in STEPS:
         raise trace.error(f"uses np.{ufunc.__name__}; what there is: {ACCEPTED}")
     if are_conditions:
@@ -180,7 +179,7 @@ def power(trace: Trace, base: Any, exponent: Any) -> Traced:
     if not isinstance(base, Traced) or isinstance(exponent, Traced) or exponent not in (-1, 0.5, 1, 2, 3, 4):
         raise trace.error("uses a power: exponents are the numbers 0.5, -1, 1, 2, 3 and 4")
     if exponent == 0.5:
-        return np.sqrt(base)  # type: ignore[no-any-return]
+        return trace.step("sqrt", base)
     square = base * base
     powers: dict[float, Function] = {
         -1: lambda: 1.0 / base,
