@@ -94,9 +94,10 @@ class Subject(NamedTuple):
         y = np.asarray(define(WIDE, wide, *references.rounded(self.parameters, np.float32)), np.float64)
         return np.where(np.isnan(wide), np.nan, y)
 
-    def exact_number(self, x: float) -> Any:
+    def exact_number(self, x: float, dtype: str) -> Any:
+        """Return the definition's value at one number, with many digits."""
         define = references.exact_number_slope if self.is_gradient else references.exact_number
-        return define(self.row, x, self.parameters)
+        return define(self.row, x, references.rounded(self.parameters, dtype))
 
 
 def subject(name: str) -> Subject:
@@ -178,6 +179,11 @@ def errors(computed: Array, exact: Array, scale: Array, term: Array | float, is_
     return error
 
 
+def with_sign_of_zeros(computed: Array, exact: Array) -> Array:
+    """Return the results of others, whose zeros' signs are not looked at."""
+    return np.where(computed == 0, np.copysign(0.0, exact).astype(computed.dtype), computed)
+
+
 def check_the_metric() -> None:
     x = np.concatenate([sampling.specials(np.float32), sampling.dense(np.float32, 4096)])
     for exact in (x.astype(np.float64), np.roll(x, 1).astype(np.float64) * (1 + 1e-8)):
@@ -219,6 +225,8 @@ def measured(name: str, x: Array, seed: int) -> dict[str, Worst]:
         if computed.dtype != x.dtype:
             # SciPy computes bfloat16 in another type.
             continue
+        if library != "fastact":
+            computed = with_sign_of_zeros(computed, exact)
         known = library == "fastact" and dy is None
         error = (
             errors(computed, exact, scale, term, known)
@@ -274,7 +282,7 @@ def sweep_float64(name: str) -> dict[str, Worst]:
     x = np.concatenate([x[: 2 * OF_FLOAT64], x[2 * OF_FLOAT64 :: 7]])
     x = x[np.isfinite(x)]
     dy = upstream(x, 0) if what.is_gradient else None
-    exact = [what.exact_number(number) for number in x]
+    exact = [what.exact_number(number, "float64") for number in x]
     term = np.zeros(len(x))
     if dy is not None:
         exact = [references.mpmath.mpf(float(factor)) * slope for factor, slope in zip(dy, exact, strict=True)]
@@ -282,6 +290,8 @@ def sweep_float64(name: str) -> dict[str, Worst]:
     found = {}
     for library, function in contenders(what).items():
         computed = function(x) if dy is None else function(dy, x)
+        if library != "fastact":
+            computed = with_sign_of_zeros(computed, np.array([float(number) for number in exact]))
         error = np.array([ulp.error_of_number(*one) for one in zip(computed, exact, term, strict=True)])
         found[library] = worst_at(error, x, dy)
     return found
@@ -295,7 +305,7 @@ def confirmed(name: str, worst: Worst) -> float:
     x, dy = np.float32([worst.x]), np.float32([worst.dy])
     function = contenders(what)["fastact"]
     computed = float((function(dy, x) if what.is_gradient else function(x))[0])
-    exact = what.exact_number(worst.x) * (references.mpmath.mpf(float(dy[0])) if what.is_gradient else 1)
+    exact = what.exact_number(worst.x, "float32") * (references.mpmath.mpf(float(dy[0])) if what.is_gradient else 1)
     term = float(dy[0]) * float(references.largest_term(what.row, worst.x)) if what.is_gradient else 0.0
     unit = ulp.unit(np.array(max(abs(float(exact)), term)))
     return float(abs(references.mpmath.mpf(computed) - exact) / float(unit))
@@ -373,14 +383,14 @@ HEAD = """\
 Written by `bench/accuracy.py` from `docs/accuracy.json`; `python bench/accuracy.py --table` writes it again. The
 largest |computed - exact| found, in units in the last place of the exact value (ULP), subnormal units included, and the
 argument it was found at, with default parameters. `inf` is a number where NaN or infinity belongs, or the other way
-round, or the wrong sign. Of the others ({versions}) only finite arguments count, and not the sign of a zero.
+round, or the wrong sign. Of the others only finite arguments count, and not the sign of a zero: {versions}.
 
 "all" of float32 are its 2^32 bit patterns, with a random dy between 1 and 2 for each x of a gradient (which is tried at
 finite x; within 0.5 of where a derivative is zero, the unit is that of its largest term). "All of 2^-30 to 2^8" are all
 of these magnitudes, and every 61st bit pattern of the others, where operators are linear or constant. Otherwise the
-column says how many were tried, spread evenly over the bit patterns: the others have not been. float16 and bfloat16 are
-all of their values; float64 is a sample of bit space, of dense ranges and of what is near to where formulas change,
-against 60 digits.
+column says how many were tried, spread over all bit patterns and perhaps denser somewhere: the others have not been.
+float16 and bfloat16 are all of their values; float64 is a sample of bit space, of dense ranges and of what is near to
+where formulas change, against 60 digits.
 """
 COLUMNS = ("operator", "tried", "fastact", "at", "allowed", "numpy", "at", "scipy", "at", "torch", "at")
 

@@ -47,3 +47,11 @@ def test_an_unknown_name(tmp_path):
     assert ended.returncode == 2
     assert "no such operator: tahn" in ended.stderr
     assert results is None
+
+
+def test_the_documentation_is_what_is_recorded(tmp_path):
+    page = SCRIPT.parents[1] / "docs" / "accuracy.md"
+    arguments = ("--table", "--json", str(page.with_suffix(".json")), "--markdown", str(tmp_path / "accuracy.md"))
+    ended = processes.run(str(SCRIPT), *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "accuracy.md").read_text() == page.read_text()
