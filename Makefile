@@ -22,7 +22,7 @@ PROMISES := $(addprefix tests/test_,dropout.py environment.py gated.py layouts.p
 # Exit status 5: ARGS selects no such test.
 UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest -n auto $(2) $(ARGS) || test $$? -eq 5
 
-.PHONY: demo test lint bench docs format clean
+.PHONY: demo test lint bench accuracy docs format clean
 .DELETE_ON_ERROR:
 
 OUT ?= demo.png
@@ -43,6 +43,10 @@ lint: $(VENV)/installed $(VENV)/lint
 
 bench: $(VENV)/installed $(VENV)/bench
 	$(BIN)/python bench/speed.py $(ARGS)
+
+# Hours for all of it; ARGS="sigmoid grad.silu" is what changed.
+accuracy: $(VENV)/installed $(VENV)/bench
+	$(BIN)/python bench/accuracy.py $(ARGS)
 
 docs: $(VENV)/installed
 	$(INSTALLED) docs/operators.py docs/operators.md

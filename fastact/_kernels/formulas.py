@@ -127,8 +127,8 @@ def glu(a, b):
 
 
 def grad_glu(dy, a, b):
-    # With respect to the gate b; that with respect to a is glu(dy, b). As `logistic_slope_product` of dy*a in two parts.
-    # Where that may be infinite, both are scaled down by TINY, and exp(-abs(b)) is followed further down.
+    # With respect to the gate b; that with respect to a is glu(dy, b). As `logistic_slope_product`, of dy*a in two
+    # parts. Where that may be infinite, both are scaled down by TINY, and exp(-abs(b)) is followed further down.
     x = negative_magnitude(b)
     size = absolute(dy * a)
     lowest = GLU_LARGE_EXP_MIN if size > FOUR / TINY else GLU_EXP_MIN
