@@ -17,6 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
+from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.tiers cimport (
     Kernel, Kernels, Tiers, add_time, create_tiers, is_timed, kernels_for, now, run_in_numba
 )
@@ -34,12 +35,6 @@ cdef extern from "cpu.h":
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
-
-cdef extern from "environment.h" nogil:
-    ctypedef struct Environment "fastact_environment":
-        pass
-    Environment enter_environment "fastact_enter_environment"() noexcept
-    void leave_environment "fastact_leave_environment"(Environment) noexcept
 
 cdef extern from "pool.hpp" namespace "fastact" nogil:
     ctypedef void (*PoolTask "fastact::Task")(void* context, Py_ssize_t chunk) noexcept nogil
