@@ -43,28 +43,41 @@ def fold_lanes(total, low):
     fold(total, low, 1)
 
 
-def fold_largest(m, half):
-    for j in range(half):
-        m[j] = m[j + half] if m[j + half] > m[j] else m[j]
-
-
-def largest_of_row(x, n, m):
-    """Return the largest element. A NaN is passed over unless it is the first."""
-    for j in range(LANES):
-        m[j] = x[0]
-    whole = n // LANES * LANES
+def lanes_of_largest(x, n, m):
+    """Leave the largest of each lane in m. A NaN is passed over, unless the last block begins with it."""
+    pad_lanes(m, x + n // LANES * LANES, n % LANES)
     for block in range(n // LANES):
         i = block * LANES
         for j in range(LANES):
             m[j] = x[i + j] if x[i + j] > m[j] else m[j]
-    for j in range(n - whole):
-        m[j] = x[whole + j] if x[whole + j] > m[j] else m[j]
-    fold_largest(m, 16)
-    fold_largest(m, 8)
-    fold_largest(m, 4)
-    fold_largest(m, 2)
-    fold_largest(m, 1)
-    return m[0]
+
+
+def larger_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = source[2 * k + 1] if source[2 * k + 1] > source[2 * k] else source[2 * k]
+
+
+def fold_largest(m, other, rows):
+    """Leave the largest of the lanes of each row, one row behind the other, in `other`."""
+    larger_neighbours(m, other, 16 * rows)
+    larger_neighbours(other, m, 8 * rows)
+    larger_neighbours(m, other, 4 * rows)
+    larger_neighbours(other, m, 2 * rows)
+    larger_neighbours(m, other, rows)
+
+
+def add_neighbours(total, low, sums, sums_low, n):
+    for k in range(n):
+        sums[k], sums_low[k] = accumulate(total[2 * k], low[2 * k], total[2 * k + 1], low[2 * k + 1])
+
+
+def fold_neighbours(total, low, sums, sums_low, rows):
+    """Leave the sum of the lanes of each row, one row behind the other, in `sums`. Several rows hide the latency."""
+    add_neighbours(total, low, sums, sums_low, 16 * rows)
+    add_neighbours(sums, sums_low, total, low, 8 * rows)
+    add_neighbours(total, low, sums, sums_low, 4 * rows)
+    add_neighbours(sums, sums_low, total, low, 2 * rows)
+    add_neighbours(total, low, sums, sums_low, rows)
 
 
 def clear(total, low, width):
