@@ -5,7 +5,7 @@ import cython
 cdef (real, real, real) exp_reference(real m) noexcept nogil
 cdef (real, real) exp_term_parts(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real exp_term(real x, real shift, real lowest, real bias) noexcept nogil
-cdef (real, real) other_term_parts(real x, real m, real shift, real lowest, real bias) noexcept nogil
+cdef real other_term(real x, real m, real shift, real lowest, real bias) noexcept nogil
 cdef (real, real) add_term(real total, real low, real scale, real w, real t) noexcept nogil
 cdef (wide, wide) wide_lane(real total, real low) noexcept nogil
 cdef (wide, wide) largest_term(real m) noexcept nogil
@@ -44,11 +44,15 @@ cdef void softmax_of_rows(
 cdef size rows_at_once(size n) noexcept nogil
 cdef void softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef real counted(real count, real x, real m) noexcept nogil
 cdef void add_others(
-    const real* x, real m, real shift, real lowest, real bias, output total, output low, output count
+    const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
+) noexcept nogil
+cdef void add_others_of_4(
+    const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
 ) noexcept nogil
 cdef void others_of_row(
-    const real* x, size n, real m, real shift, real lowest, real bias, output total, output low, output count,
+    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
     output rest
 ) noexcept nogil
 cdef void count_neighbours(const real* source, output target, size n) noexcept nogil
@@ -64,7 +68,11 @@ cdef void references_of_columns(
 ) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
-    output total, output low, output count
+    wides total, wides low, output count
+) noexcept nogil
+cdef void add_others_of_4_columns(
+    const real* x, size step, size width, const real* m, const real* shift, const real* lowest, const real* bias,
+    wides total, wides low, output count
 ) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil
 cdef void widen(const real* total, const real* low, wides wide_total, wides wide_low, size n) noexcept nogil

@@ -36,14 +36,15 @@ def exp_term(x, shift, lowest, bias):
     return fma(scale, w, scale)
 
 
-def other_term_parts(x, m, shift, lowest, bias):
-    """Return the parts of a term; the largest element's are (0, 0)."""
+def other_term(x, m, shift, lowest, bias):
+    """Return the term of an element; 0 for the largest. To 1.2 ULP: less than in `exp_term_parts`, for 2 operations less."""
     x = lowest if x == m else x - shift
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
     k = shifted - bias
-    r = fma(k, -LN2, x)
-    return power_of_two(shifted), r + exp_rest(r, k * -LN2_LOW)
+    r = fma(k, -LN2_LOW, fma(k, -LN2, x))
+    scale = power_of_two(shifted)
+    return fma(scale, fma(r * r, exp_polynomial(r), r), scale)
 
 
 def add_term(total, low, scale, w, t):
@@ -220,17 +221,33 @@ def softmax_whole_row(args, lengths):
 # ---- The sums below the largest element, of some rows.
 
 
+def counted(count, x, m):
+    return count + ONE if x == m else count
+
+
 def add_others(x, m, shift, lowest, bias, total, low, count):
     for j in range(LANES):
-        scale, w = other_term_parts(x[j], m, shift, lowest, bias)
-        total[j], low[j] = add_term(total[j], low[j], scale, w, fma(scale, w, scale))
-        count[j] = count[j] + (ONE if x[j] == m else ZERO)
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(other_term(x[j], m, shift, lowest, bias)), 0.0)
+        count[j] = counted(count[j], x[j], m)
+
+
+def add_others_of_4(x, m, shift, lowest, bias, total, low, count):
+    """Four blocks: their terms are added in pairs, an accumulator costs as much as eight operations."""
+    for j in range(LANES):
+        a, b, c, d = x[j], x[LANES + j], x[2 * LANES + j], x[3 * LANES + j]
+        first = other_term(a, m, shift, lowest, bias) + other_term(b, m, shift, lowest, bias)
+        second = other_term(c, m, shift, lowest, bias) + other_term(d, m, shift, lowest, bias)
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
+        count[j] = counted(counted(counted(counted(count[j], a, m), b, m), c, m), d, m)
 
 
 def others_of_row(x, n, m, shift, lowest, bias, total, low, count, rest):
-    clear_lanes(total, low)
-    clear_lanes(count, low)
-    for block in range(n // LANES):
+    clear(total, low, LANES)
+    clear_reals(count, LANES)
+    fours = n // (4 * LANES)
+    for block in range(fours):
+        add_others_of_4(x + 4 * block * LANES, m, shift, lowest, bias, total, low, count)
+    for block in range(4 * fours, n // LANES):
         add_others(x + block * LANES, m, shift, lowest, bias, total, low, count)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES)
@@ -258,16 +275,15 @@ def rests_of_sums(m, count, total, low, width, rest, rest_low):
 def exp_sums_of_rows(x, step, n, rows, scratch):
     """Return the pieces of at most ROWS_AT_ONCE rows, in scratch: m, rest and its low part."""
     total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
-    lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 4 * GRID + 64)
-    count, counts = reals(scratch + 5 * GRID), reals(scratch + 6 * GRID)
+    count, counts, rest = reals(scratch + 4 * GRID), reals(scratch + 5 * GRID), reals(scratch + 6 * GRID)
     m, shift, lowest = reals(scratch + 7 * GRID), reals(scratch + 7 * GRID + 16), reals(scratch + 7 * GRID + 32)
     bias, pieces = reals(scratch + 7 * GRID + 48), scratch + 7 * GRID + 64
     references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
+        k = i * LANES
         others_of_row(
-            x + i * step, n, m[i], shift[i], lowest[i], bias[i], lanes, lanes_low, count + i * LANES, rest
+            x + i * step, n, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest
         )
-        widen_lanes(lanes, lanes_low, total + i * LANES, low + i * LANES)
     fold_neighbours(total, low, sums, sums_low, rows)
     fold_counts(count, counts, rows)
     rests_of_sums(
@@ -300,9 +316,18 @@ def references_of_columns(x, step, rows, width, m, shift, lowest, bias):
 
 def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
     for j in range(width):
-        scale, w = other_term_parts(x[j], m[j], shift[j], lowest[j], bias[j])
-        total[j], low[j] = add_term(total[j], low[j], scale, w, fma(scale, w, scale))
-        count[j] = count[j] + (ONE if x[j] == m[j] else ZERO)
+        t = other_term(x[j], m[j], shift[j], lowest[j], bias[j])
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(t), 0.0)
+        count[j] = counted(count[j], x[j], m[j])
+
+
+def add_others_of_4_columns(x, step, width, m, shift, lowest, bias, total, low, count):
+    for j in range(width):
+        a, b, c, d = x[j], x[step + j], x[2 * step + j], x[3 * step + j]
+        first = other_term(a, m[j], shift[j], lowest[j], bias[j]) + other_term(b, m[j], shift[j], lowest[j], bias[j])
+        second = other_term(c, m[j], shift[j], lowest[j], bias[j]) + other_term(d, m[j], shift[j], lowest[j], bias[j])
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
+        count[j] = counted(counted(counted(counted(count[j], a, m[j]), b, m[j]), c, m[j]), d, m[j])
 
 
 def clear_reals(x, n):
@@ -318,20 +343,19 @@ def widen(total, low, wide_total, wide_low, n):
 def exp_sums_columns(args, lengths):
     x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
     piece, scratch = numbers(args, PIECES), numbers(args, SCRATCH)
-    total, low, count = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    total, low, count = scratch, scratch + width, reals(scratch + 2 * width)
     m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
     lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
-    sums, sums_low = scratch + 7 * width, scratch + 8 * width
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
-    clear_reals(total, width)
-    clear_reals(low, width)
+    clear(total, low, width)
     clear_reals(count, width)
-    for i in range(rows):
+    for i in range(rows // 4):
+        add_others_of_4_columns(x + 4 * i * step, step, width, m, shift, lowest, bias, total, low, count)
+    for i in range(rows // 4 * 4, rows):
         add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
-    widen(total, low, sums, sums_low, width)
     for j in range(width):
         piece[j] = m[j]
-    rests_of_sums(m, count, sums, sums_low, width, piece + width, piece + 2 * width)
+    rests_of_sums(m, count, total, low, width, piece + width, piece + 2 * width)
 
 
 def add_terms_of_columns(x, y, width, shift, lowest, bias, total, low):
