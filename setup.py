@@ -180,7 +180,7 @@ def stage_real(name, precision, rows):
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
-        *((KERNELS / f"{file}.pxd").read_text() for file in files),
+        *((KERNELS / f"{file}.pxd").read_text() for file in ("layout", *files)),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
     ]

@@ -22,8 +22,6 @@ def products_of_row(dy, x, n, mean, mean_low, total, product):
         g = wide_of(dy[whole + j])
         total[j] = total[j] + g
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
-    fold_sums(total)
-    fold_sums(product)
 
 
 def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
@@ -39,16 +37,14 @@ def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
         g = wide_of(dy[whole + j]) * wide_of(weight[whole + j])
         total[j] = total[j] + g
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
-    fold_sums(total)
-    fold_sums(product)
 
 
 def products_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
     mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
     products_of_row(operand(args, X), operand(args, X + 1), lengths[ROWS], mean, mean_low, scratch, scratch + LANES)
-    piece[0] = scratch[0]
-    piece[1] = scratch[LANES]
+    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def weighted_products_row(args, lengths):
@@ -64,8 +60,8 @@ def weighted_products_row(args, lengths):
         scratch,
         scratch + LANES,
     )
-    piece[0] = scratch[0]
-    piece[1] = scratch[LANES]
+    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def add_products(dy, x, width, mean, mean_low, total, product):
@@ -257,10 +253,8 @@ def normalized_products_row(args, lengths):
         add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, LANES, scratch, scratch + LANES)
     i = n // LANES * LANES
     add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, n - i, scratch, scratch + LANES)
-    fold_sums(scratch)
-    fold_sums(scratch + LANES)
-    numbers(args, PIECES)[0] = scratch[0]
-    numbers(args, PIECES)[1] = scratch[LANES]
+    numbers(args, PIECES)[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    numbers(args, PIECES)[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def normalized_products_combine(args, lengths):

@@ -1,8 +1,9 @@
 """What the reductions have in common: lanes of accumulators, their combination, and a few functions of one number.
 
-A row is summed in `LANES` lanes, element i in lane i modulo `LANES`, and the lanes are added in halves. So the result
-depends on the number of elements only: not on threads, not on how wide the processor's vectors are. A block of columns
-has a lane for each column and needs no combination.
+A row is summed in `LANES` lanes, element i in lane i modulo `LANES`, and neighbours are added until one lane is left,
+of several rows together, since one alone waits for each addition. So the result depends on the number of elements only:
+not on threads, not on how wide the processor's vectors are. A block of columns has a lane for each column and needs no
+combination.
 
 Accumulators are binary64 (``wide``). To binary64 arrays that is their own precision: there, what each addition rounds
 off is added up beside the sum (Knuth's two-sum), so that n additions cost about one rounding.
@@ -28,24 +29,9 @@ def accumulate_always(total, low, t):
     return s, low + lost
 
 
-def fold(total, low, half):
-    """Add the upper half of 2*half lanes to the lower half."""
-    for j in range(half):
-        total[j], low[j] = accumulate(total[j], low[j], total[j + half], low[j + half])
-
-
-def fold_lanes(total, low):
-    """Leave the sum of all lanes in the first."""
-    fold(total, low, 16)
-    fold(total, low, 8)
-    fold(total, low, 4)
-    fold(total, low, 2)
-    fold(total, low, 1)
-
-
 def lanes_of_largest(x, n, m):
-    """Leave the largest of each lane in m. A NaN is passed over, unless the last block begins with it."""
-    pad_lanes(m, x + n // LANES * LANES, n % LANES)
+    """Leave the largest of each lane in m, -inf where there is none. NaN may be passed over."""
+    pad_lanes(m, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
     for block in range(n // LANES):
         i = block * LANES
         for j in range(LANES):
@@ -78,6 +64,26 @@ def fold_neighbours(total, low, sums, sums_low, rows):
     add_neighbours(total, low, sums, sums_low, 4 * rows)
     add_neighbours(sums, sums_low, total, low, 2 * rows)
     add_neighbours(total, low, sums, sums_low, rows)
+
+
+def sum_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = source[2 * k] + source[2 * k + 1]
+
+
+def fold_sums(total, sums, rows):
+    """As `fold_neighbours`, without low parts."""
+    sum_neighbours(total, sums, 16 * rows)
+    sum_neighbours(sums, total, 8 * rows)
+    sum_neighbours(total, sums, 4 * rows)
+    sum_neighbours(sums, total, 2 * rows)
+    sum_neighbours(total, sums, rows)
+
+
+def sum_of_lanes(total, other):
+    """Return the sum of the lanes of one row."""
+    fold_sums(total, other, 1)
+    return other[0]
 
 
 def clear(total, low, width):

@@ -28,6 +28,9 @@ cdef void widen_lanes(const real* total, const real* low, wides wide_total, wide
 cdef void add_terms(
     const real* x, output y, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil
+cdef void terms_of_blocks(
+    const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
 cdef void terms_of_row(
     const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
 ) noexcept nogil
@@ -50,6 +53,10 @@ cdef void add_others(
 ) noexcept nogil
 cdef void add_others_of_4(
     const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
+) noexcept nogil
+cdef void others_of_blocks(
+    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
+    output rest
 ) noexcept nogil
 cdef void others_of_row(
     const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,

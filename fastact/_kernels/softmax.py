@@ -37,7 +37,7 @@ def exp_term(x, shift, lowest, bias):
 
 
 def other_term(x, m, shift, lowest, bias):
-    """Return the term of an element; 0 for the largest. To 1.2 ULP: less than in `exp_term_parts`, for 2 operations less."""
+    """Return the term of an element; 0 for the largest. To 1.2 ULP: 2 operations less than `exp_term_parts` has."""
     x = lowest if x == m else x - shift
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
@@ -110,7 +110,7 @@ def exp_difference(a, b):
     return 1.0 if a == b else power if d > EXP_NORMAL else 0.0
 
 
-# ---- Some rows: the largest elements, sums of terms. Every row has LANES lanes, which are added up for all rows together.
+# ---- Some rows: the largest elements, the sums of terms. Each has LANES lanes, added up for all rows together.
 
 
 def references(m, shift, lowest, bias, n):
@@ -147,15 +147,22 @@ def add_terms(x, y, shift, lowest, bias, total, low):
         total[j], low[j] = add_term(total[j], low[j], scale, w, t)
 
 
-def terms_of_row(x, y, n, shift, lowest, bias, total, low, rest):
-    """Write the terms to y; add them up in lanes."""
-    clear_lanes(total, low)
+def terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest):
     for block in range(n // LANES):
         add_terms(x + block * LANES, y + block * LANES, shift, lowest, bias, total, low)
     if n % LANES > 0:
-        pad_lanes(rest, x + n // LANES * LANES, n % LANES)
-        add_terms(rest, rest, shift, lowest, bias, total, low)
-        copy_lanes(y + n // LANES * LANES, rest, n % LANES)
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
+        add_terms(rest, rest + LANES, shift, lowest, bias, total, low)
+        copy_lanes(y + n // LANES * LANES, rest + LANES, n % LANES)
+
+
+def terms_of_row(x, y, n, shift, lowest, bias, total, low, rest):
+    """Write the terms to y; add them up in lanes. Nearly always nothing is to be subtracted: one operation less."""
+    clear_lanes(total, low)
+    if shift == ZERO:
+        terms_of_blocks(x, y, n, ZERO, lowest, bias, total, low, rest)
+    else:
+        terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest)
 
 
 def softmax_factors_of_sums(m, shift, lowest, bias, total, low, t_top, top, factor, factor_low, n):
@@ -172,7 +179,7 @@ def multiply_row(y, n, factor, factor_low, t_top, top, rest):
     for i in range(n // LANES * LANES):
         y[i] = result(y[i], factor, factor_low, t_top, top)
     if n % LANES > 0:
-        pad_lanes(rest, y + n // LANES * LANES, n % LANES)
+        pad_lanes(rest, y + n // LANES * LANES, n % LANES, -TWO * LARGEST)
         for j in range(LANES):
             rest[j] = result(rest[j], factor, factor_low, t_top, top)
         copy_lanes(y + n // LANES * LANES, rest, n % LANES)
@@ -187,9 +194,7 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     factor, factor_low = reals(scratch + 6 * GRID + 96), reals(scratch + 6 * GRID + 112)
     references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
-        terms_of_row(
-            x + i * x_step, y + i * y_step, n, shift[i], lowest[i], bias[i], lanes, lanes_low, rest
-        )
+        terms_of_row(x + i * x_step, y + i * y_step, n, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
         widen_lanes(lanes, lanes_low, total + i * LANES, low + i * LANES)
     fold_neighbours(total, low, sums, sums_low, rows)
     softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, ROWS_AT_ONCE)
@@ -241,17 +246,24 @@ def add_others_of_4(x, m, shift, lowest, bias, total, low, count):
         count[j] = counted(counted(counted(counted(count[j], a, m), b, m), c, m), d, m)
 
 
-def others_of_row(x, n, m, shift, lowest, bias, total, low, count, rest):
-    clear(total, low, LANES)
-    clear_reals(count, LANES)
+def others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest):
     fours = n // (4 * LANES)
     for block in range(fours):
         add_others_of_4(x + 4 * block * LANES, m, shift, lowest, bias, total, low, count)
     for block in range(4 * fours, n // LANES):
         add_others(x + block * LANES, m, shift, lowest, bias, total, low, count)
     if n % LANES > 0:
-        pad_lanes(rest, x + n // LANES * LANES, n % LANES)
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
         add_others(rest, m, shift, lowest, bias, total, low, count)
+
+
+def others_of_row(x, n, m, shift, lowest, bias, total, low, count, rest):
+    clear(total, low, LANES)
+    clear_reals(count, LANES)
+    if shift == ZERO:
+        others_of_blocks(x, n, m, ZERO, lowest, bias, total, low, count, rest)
+    else:
+        others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest)
 
 
 def count_neighbours(source, target, n):
@@ -281,21 +293,16 @@ def exp_sums_of_rows(x, step, n, rows, scratch):
     references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
         k = i * LANES
-        others_of_row(
-            x + i * step, n, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest
-        )
+        others_of_row(x + i * step, n, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest)
     fold_neighbours(total, low, sums, sums_low, rows)
     fold_counts(count, counts, rows)
-    rests_of_sums(
-        m, counts, sums, sums_low, ROWS_AT_ONCE, pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE
-    )
+    rests_of_sums(m, counts, sums, sums_low, ROWS_AT_ONCE, pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE)
     for i in range(ROWS_AT_ONCE):
         pieces[i] = m[i]
     return pieces
 
 
 def exp_sums_row(args, lengths):
-    """A piece of a row."""
     piece = numbers(args, PIECES)
     pieces = exp_sums_of_rows(operand(args, X), 0, lengths[ROWS], 1, numbers(args, SCRATCH))
     for k in range(3):
@@ -384,9 +391,7 @@ def softmax_whole_columns(args, lengths):
     clear_reals(total, width)
     clear_reals(low, width)
     for i in range(rows):
-        add_terms_of_columns(
-            x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low
-        )
+        add_terms_of_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low)
     widen(total, low, sums, sums_low, width)
     softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, width)
     for i in range(rows):

@@ -2,7 +2,6 @@
 #ifndef FASTACT_WIDE_H
 #define FASTACT_WIDE_H
 
-#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -57,11 +56,11 @@ static inline double fastact_power_of_minus(double k)
 #define FASTACT_STORE(memory, mask, x) _mm512_mask_storeu_pd(memory, (__mmask8)(mask), x)
 #endif
 
-static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n)
+static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n, real rest)
 {
     uint32_t mask = ((uint32_t)1 << n) - 1;
     for (int i = 0; i < FASTACT_ROW_LANES; i += FASTACT_VECTOR)
-        FASTACT_STORE(target + i, -1, FASTACT_LOAD((real)-INFINITY, mask >> i, source + i));
+        FASTACT_STORE(target + i, -1, FASTACT_LOAD(rest, mask >> i, source + i));
 }
 
 static inline void fastact_copy_lanes(real *target, const real *source, ptrdiff_t n)
@@ -73,10 +72,10 @@ static inline void fastact_copy_lanes(real *target, const real *source, ptrdiff_
 
 #else
 
-static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n)
+static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n, real rest)
 {
     for (int i = 0; i < FASTACT_ROW_LANES; i++)
-        target[i] = (real)-INFINITY;
+        target[i] = rest;
     memcpy(target, source, n * sizeof(real));
 }
 
