@@ -77,7 +77,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients")
+LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions",)
 # Public functions of activations.py and grad.py that have no row in the registry.
@@ -245,7 +245,6 @@ def front_doors():
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
         "reductions": ["reductions.pyx"],
-        "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [

@@ -313,3 +313,39 @@ def grad_log_softmax_apply_columns(args, lengths):
         grad_log_softmax_columns(
             dy + i * lengths[STEP], y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], width, total
         )
+
+
+# ---- prelu: the gradient of the slope is the sum of dy*x where x <= 0. Arrays: dy, x.
+
+
+def slope_term(dy, x):
+    """Return the derivative of dy*(slope*x where x <= 0) by the slope. NaN counts as x <= 0, as in torch."""
+    product = wide_of(dy) * wide_of(x)
+    return wide_of(ZERO) if x > ZERO else product
+
+
+def add_slope_terms(dy, x, width, total):
+    for j in range(width):
+        total[j] = total[j] + slope_term(dy[j], x[j])
+
+
+def slope_sums_row(args, lengths):
+    dy, x, n, total = operand(args, X), operand(args, X + 1), lengths[ROWS], numbers(args, SCRATCH)
+    for j in range(LANES):
+        total[j] = 0.0
+    for block in range(n // LANES):
+        add_slope_terms(dy + block * LANES, x + block * LANES, LANES, total)
+    add_slope_terms(dy + n // LANES * LANES, x + n // LANES * LANES, n % LANES, total)
+    numbers(args, PIECES)[0] = sum_of_lanes(total, total + LANES)
+
+
+def slope_sums_columns(args, lengths):
+    dy, x, width, total = operand(args, X), operand(args, X + 1), lengths[WIDTH], numbers(args, PIECES)
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(lengths[ROWS]):
+        add_slope_terms(dy + i * lengths[STEP], x + i * lengths[STEP + 1], width, total)
+
+
+def slope_sums_combine(args, lengths):
+    totals(args, lengths)
