@@ -77,7 +77,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients")
+LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions", "halves")
 # Public functions of activations.py and grad.py that have no row in the registry.
@@ -188,7 +188,7 @@ def stage_real(name, precision, rows, steps):
     header = '#include "primitives.h"\n' + "\n".join(defines) + "\n"
     declarations = [
         f'cdef extern from "{name}.h":\n    ctypedef {c_type} real\n    const real {", ".join(known)}\n',
-        *((KERNELS / f"{file}.pxd").read_text() for file in files),
+        *((KERNELS / f"{file}.pxd").read_text() for file in ("layout", *files)),
         *(signature(node) for node, _ in formulas),
         *kernel_declarations([row.name for row in rows]),
         *(f"cdef void array_{row.name}(char** args, Py_ssize_t n) noexcept nogil" for row in steps),
@@ -256,7 +256,6 @@ def front_doors():
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
         "reductions": ["reductions.pyx"],
-        "slopes": ["slopes.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [

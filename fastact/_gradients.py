@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact._kernels.arguments import checked
+from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reducing import (
+    FLOAT32,
     Array,
     Axis,
     Operand,
+    is_half,
     kept_shape,
     like,
     normalized_axes,
@@ -483,6 +487,22 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
         dx = (1 - other) * UFUNCS["sigmoid"](given.array) - other * UFUNCS["sigmoid"](-given.array)
         dx /= max(given.array.size, 1)
     return converted(np.asarray(dx), given.dtype)
+
+
+def of_slope(dy: Any, x: Any, weight_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return the gradient with respect to a slope of this shape that is broadcast to dy and x, for `grad.prelu`."""
+    arrays = [checked(array, f"grad.prelu(): {name} must be {ARRAY}") for array, name in ((dy, "dy"), (x, "x"))]
+    shape = np.broadcast_shapes(np.shape(dy), np.shape(x), weight_shape)
+    padded = (1,) * (len(shape) - len(weight_shape)) + weight_shape
+    axes = tuple(axis for axis, length in enumerate(padded) if length == 1)
+    computed = FLOAT32 if is_half(dtype) else dtype
+    with np.errstate(all="ignore"):
+        # Contiguous, so that the order of the sum depends on nothing but the shape.
+        dy, x = (np.ascontiguousarray(np.broadcast_to(array, shape), computed) for array in arrays)
+    stats = statistics(1, x, axes)
+    stats.fill(0.0)
+    run("slope_sums", [dy.reshape(shape), x.reshape(shape)], 0, axes, stats, piece_numbers=1)
+    return rounded(stats[0], weight_shape, dtype)
 
 
 def l1_penalty(w: ArrayLike, lam: float) -> Any:

@@ -14,7 +14,6 @@ from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.promotion import compute_type
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import slopes
-from fastact._kernels.slopes import slope_gradient
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
@@ -84,7 +83,7 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     """
     laid = weight if axis is None else along_axis("grad.prelu", weight, x, axis)
     dx = ELEMENT_WISE["prelu"](dy, x, laid)
-    dweight = slope_gradient(dy, x, np.shape(laid), dx.dtype).reshape(np.shape(weight))
+    dweight = _gradients.of_slope(dy, x, np.shape(laid), dx.dtype).reshape(np.shape(weight))
     return dx, dweight[()]
 
 

@@ -14,6 +14,7 @@ from fastact._kernels.reducing import (
     Operand,
     Output,
     checked_out,
+    compute_dtype,
     kept_shape,
     like,
     normalized_axes,
@@ -40,6 +41,8 @@ __all__ = [
 # weight and bias. And of a piece: elements, shift, sum, sum of squares.
 MOMENTS = 6
 PIECE = 4
+# The kernels for norms of these orders.
+NORMS = {1.0: "norm_1", 2.0: "norm_2", math.inf: "norm_inf"}
 ACTIVATIONS = tuple(row.name for row in OPERATORS if not row.parameters)
 
 
@@ -92,7 +95,7 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     >>> mean, var
     (array([2., 4.]), array([1., 4.]))
     """
-    given = real(x, "moments")
+    given = real(x, "moments", in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, "moments")
     checked_number(correction, "moments", "correction")
     mean, _, square, count = mean_and_square(given.array, axes)
@@ -248,7 +251,7 @@ def batch_norm(
            [2., 5.]])
     """
     function = "batch_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     _, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     checked_number(momentum, function, "momentum", 0.0, 1.0)
@@ -350,7 +353,7 @@ def batch_norm_inverse(
            [ 3., 30.]])
     """
     function = "batch_norm_inverse"
-    given = real(y, function, "y")
+    given = real(y, function, "y", in_blocks=True)
     _, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
@@ -370,7 +373,7 @@ def batch_norm_inverse(
 def along_axes(value: Any, x: Operand, axes: Sequence[int], function: str, name: str, default: float) -> Array:
     """Return an argument of the reduced axes' shape, broadcast to the shape of x."""
     shape = tuple(x.array.shape[axis] for axis in axes)
-    array = np.full(shape, default, x.array.dtype) if value is None else like(value, x, function, name)
+    array = np.full(shape, default, compute_dtype(x.array)) if value is None else like(value, x, function, name)
     if array.shape != shape:
         raise ValueError(f"{function}(): {name} must have shape {shape}, that of the axes, got {array.shape}")
     ones = [length if axis in axes else 1 for axis, length in enumerate(x.array.shape)]
@@ -433,7 +436,7 @@ def layer_norm(
            [-1.,  1.]])
     """
     function = "layer_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
@@ -495,7 +498,7 @@ def rms_norm(
     array([0.2, 1.4])
     """
     function = "rms_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
@@ -562,7 +565,7 @@ def group_norm(
     array([[-1.,  1., -1.,  1.]])
     """
     function = "group_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     channel, _, channels = channel_axis(given.array, axis, function)
     if isinstance(num_groups, bool) or not isinstance(num_groups, (int, np.integer)):
         raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
@@ -578,7 +581,7 @@ def group_norm(
     arrays = [given.array.reshape(split)]
     for values in (factor, summand):
         ones = [length if axis in {channel, channel + 1} else 1 for axis, length in enumerate(split)]
-        arrays.append(np.broadcast_to(values.astype(given.array.dtype).reshape(ones), split))
+        arrays.append(np.broadcast_to(values.astype(compute_dtype(given.array)).reshape(ones), split))
     arrays.append(target.array.reshape(split))
     kept = {channel} | ({0} if channel > 0 else set())
     normalize_together(arrays, tuple(axis for axis in range(len(split)) if axis not in kept), eps)
@@ -637,7 +640,7 @@ def instance_norm(
             [-1.,  1.]]])
     """
     function = "instance_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
@@ -682,8 +685,8 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
 
     Notes
     -----
-    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of 1, 2 and inf, else 16 ULP. Never warns. The same for
-    any number of threads.
+    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of at least 1/2; float64 needs a long double for it where p is
+    not 1, 2 or inf. Never warns. The same for any number of threads.
 
     References
     ----------
@@ -697,27 +700,31 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     array([0.6, 0.8])
     """
     function = "normalize"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     p = checked_number(p, function, "p", low=0.0)
     checked_number(eps, function, "eps")
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array])
-    with np.errstate(all="ignore"):
-        # A NaN norm stays NaN.
-        stats = 1 / np.maximum(norm(given.array, p, axes), eps)
-    run("", [given.array, target.array], 1, axes, stats, apply="scale", reduces=False)
+    arrays, norm = [given.array, target.array], NORMS.get(p)
+    if norm is not None:
+        options: dict[str, Any] = {"piece_numbers": 1, "parameters": (float(eps),), "stats_numbers": 1}
+        run(norm, arrays, 1, axes, None, apply=norm if p == 2 else "scale", **options)
+    else:
+        with np.errstate(all="ignore"):
+            stats = 1 / np.maximum(norm_of_powers(given.array, p, axes), eps)
+        run("", arrays, 1, axes, stats, apply="scale", reduces=False)
     return target.result()
 
 
-def norm(x: Array, p: float, axes: tuple[int, ...]) -> Array:
-    """Return the p-norms, float64, of shape (1, kept elements)."""
-    stats = statistics(1, x, axes)
-    stats.fill(0.0)
-    if p == 2:
-        return np.sqrt(run("square_sums", [x], 0, axes, stats, piece_numbers=1))
-    if p in {1, math.inf}:
-        return run("magnitudes" if p == 1 else "peaks", [x], 0, axes, stats, piece_numbers=1)
-    powers = np.abs(x.astype(FLOAT64)) ** p if p else (x != 0).astype(FLOAT64)
-    sums = powers.sum(axis=axes).reshape(1, -1)
-    return sums ** (1 / p) if p else np.asarray(sums)
+def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
+    """Return the p-norms, float64, of shape (1, kept elements), for a p that has no kernel."""
+    if p == 0:
+        return np.asarray((x != 0).sum(axis=axes, dtype=FLOAT64).reshape(1, -1))
+    magnitudes = np.abs(x.astype(FLOAT64))
+    # In units of the largest, powers neither overflow nor vanish.
+    largest = np.max(magnitudes, axis=axes, keepdims=True, initial=0.0)
+    units = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+    # A root of a small order is a high power: the sum needs more digits than it gives.
+    sums = ((magnitudes / units) ** p).sum(axis=axes, keepdims=True, dtype=np.longdouble)
+    return np.asarray((units * sums ** (1 / np.longdouble(p))).reshape(1, -1), FLOAT64)

@@ -90,10 +90,11 @@ def test_broadcasting(shape):
     assert dweight.shape == shape
 
 
+@each_dtype
 @pytest.mark.parametrize("shape", [(70, 8, 30, 30), (1000, 300), (2_000_003,)])
-def test_the_sum_depends_on_nothing_but_the_shape(shape):
-    dy, x = arrays(shape, np.float32)
-    weight = np.full(shape[-1] if len(shape) == 2 else 1, 0.25, np.float32)
+def test_the_sum_depends_on_nothing_but_the_shape(shape, dtype):
+    dy, x = arrays(shape, dtype)
+    weight = np.full(shape[-1] if len(shape) == 2 else 1, 0.25, dtype)
     with fastact.threads(1):
         expected = grad.prelu(dy, x, weight, axis=len(shape) - 1)[1]
     for threads in (1, 2, 5):

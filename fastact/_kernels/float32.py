@@ -76,11 +76,13 @@ LOWEST_SHIFT = 12582913.0
 TANHSHRINK_BEND = 1.0625
 
 # exp(x) of a softmax is kept as a multiple of 2**TERM_BITS times the largest power of two in its row: 2**TERM_BITS is
-# so large that the smallest quotient, a subnormal number, is rounded once. TERM_RANGE below the largest it is 0.
+# so large that the smallest quotient, a subnormal number, is rounded once. TERM_ZERO powers of two below the largest
+# the bits of the power are 0, and so is the term: a subnormal one would take 100 times as long.
 TERM_BITS = 64.0
 TERM_UNIT = 5.421010862427522e-20
-TERM_RANGE = -132.0
-# From here on x - max(x) is exact within TERM_RANGE (Sterbenz); up to here exp_reduced(x) is as good as for small x.
+TERM_ZERO = 191.0
+# From here on x - max(x) is exact where its exp is not 0 (Sterbenz); up to here exp_reduced(x) is as good as
+# for small x.
 EXACT_DIFFERENCE = 4096.0
 # exp(x) is a normal number of binary64 from here on.
 EXP_NORMAL = -700.0

@@ -50,3 +50,8 @@ cdef void grad_log_softmax_columns(
     const real* dy, const real* y, output dx, size width, const real* total
 ) noexcept nogil
 cdef void grad_log_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef wide slope_term(real dy, real x) noexcept nogil
+cdef void add_slope_terms(const real* dy, const real* x, size width, wides total) noexcept nogil
+cdef void slope_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void slope_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void slope_sums_combine(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -22,8 +22,6 @@ def products_of_row(dy, x, n, mean, mean_low, total, product):
         g = wide_of(dy[whole + j])
         total[j] = total[j] + g
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
-    fold_sums(total)
-    fold_sums(product)
 
 
 def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
@@ -39,16 +37,14 @@ def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
         g = wide_of(dy[whole + j]) * wide_of(weight[whole + j])
         total[j] = total[j] + g
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
-    fold_sums(total)
-    fold_sums(product)
 
 
 def products_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
     mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
     products_of_row(operand(args, X), operand(args, X + 1), lengths[ROWS], mean, mean_low, scratch, scratch + LANES)
-    piece[0] = scratch[0]
-    piece[1] = scratch[LANES]
+    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def weighted_products_row(args, lengths):
@@ -64,8 +60,8 @@ def weighted_products_row(args, lengths):
         scratch,
         scratch + LANES,
     )
-    piece[0] = scratch[0]
-    piece[1] = scratch[LANES]
+    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def add_products(dy, x, width, mean, mean_low, total, product):
@@ -257,10 +253,8 @@ def normalized_products_row(args, lengths):
         add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, LANES, scratch, scratch + LANES)
     i = n // LANES * LANES
     add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, n - i, scratch, scratch + LANES)
-    fold_sums(scratch)
-    fold_sums(scratch + LANES)
-    numbers(args, PIECES)[0] = scratch[0]
-    numbers(args, PIECES)[1] = scratch[LANES]
+    numbers(args, PIECES)[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
+    numbers(args, PIECES)[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
 
 
 def normalized_products_combine(args, lengths):
@@ -319,3 +313,39 @@ def grad_log_softmax_apply_columns(args, lengths):
         grad_log_softmax_columns(
             dy + i * lengths[STEP], y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], width, total
         )
+
+
+# ---- prelu: the gradient of the slope is the sum of dy*x where x <= 0. Arrays: dy, x.
+
+
+def slope_term(dy, x):
+    """Return the derivative of dy*(slope*x where x <= 0) by the slope. NaN counts as x <= 0, as in torch."""
+    product = wide_of(dy) * wide_of(x)
+    return wide_of(ZERO) if x > ZERO else product
+
+
+def add_slope_terms(dy, x, width, total):
+    for j in range(width):
+        total[j] = total[j] + slope_term(dy[j], x[j])
+
+
+def slope_sums_row(args, lengths):
+    dy, x, n, total = operand(args, X), operand(args, X + 1), lengths[ROWS], numbers(args, SCRATCH)
+    for j in range(LANES):
+        total[j] = 0.0
+    for block in range(n // LANES):
+        add_slope_terms(dy + block * LANES, x + block * LANES, LANES, total)
+    add_slope_terms(dy + n // LANES * LANES, x + n // LANES * LANES, n % LANES, total)
+    numbers(args, PIECES)[0] = sum_of_lanes(total, total + LANES)
+
+
+def slope_sums_columns(args, lengths):
+    dy, x, width, total = operand(args, X), operand(args, X + 1), lengths[WIDTH], numbers(args, PIECES)
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(lengths[ROWS]):
+        add_slope_terms(dy + i * lengths[STEP], x + i * lengths[STEP + 1], width, total)
+
+
+def slope_sums_combine(args, lengths):
+    totals(args, lengths)

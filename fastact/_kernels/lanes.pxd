@@ -2,18 +2,9 @@
 
 cdef enum:
     LANES = 32
-    # Where a kernel finds its arguments: statistics of the kept elements, pieces, parameters, scratch, the first array.
-    STATS = 0
-    PIECES = 1
-    PARAMETERS = 2
-    SCRATCH = 3
-    X = 4
-    # Its lengths: of the piece (or row), columns (or rows of a whole), the distance of statistics, pieces, array steps.
-    ROWS = 0
-    WIDTH = 1
-    KEPT = 2
-    COUNT = 3
-    STEP = 4
+    # Short rows whose lanes are folded together.
+    ROWS_AT_ONCE = 16
+    GRID = 512
 
 ctypedef double wide
 ctypedef Py_ssize_t size
@@ -26,13 +17,20 @@ cdef extern from "wide.h":
     wide wide_sqrt "fastact_wide_sqrt"(wide) noexcept nogil
     wide exponent_of "fastact_exponent_of"(wide) noexcept nogil
     wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
+    # target[:n] = source[:n] for n < LANES; the rest of the lanes of the padded target is `rest`.
+    void pad_lanes "fastact_pad_lanes"(real* target, const real* source, size n, real rest) noexcept nogil
+    void copy_lanes "fastact_copy_lanes"(real* target, const real* source, size n) noexcept nogil
 
 cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
 cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
-cdef void fold(wide* total, wide* low, size half) noexcept nogil
-cdef void fold_lanes(wide* total, wide* low) noexcept nogil
-cdef void fold_largest(real* m, size half) noexcept nogil
-cdef real largest_of_row(const real* x, size n, output m) noexcept nogil
+cdef void lanes_of_largest(const real* x, size n, output m) noexcept nogil
+cdef void larger_neighbours(const real* source, output target, size n) noexcept nogil
+cdef void fold_largest(real* m, real* other, size rows) noexcept nogil
+cdef void add_neighbours(const wide* total, const wide* low, wides sums, wides sums_low, size n) noexcept nogil
+cdef void sum_neighbours(const wide* source, wides target, size n) noexcept nogil
+cdef void fold_sums(wide* total, wide* sums, size rows) noexcept nogil
+cdef wide sum_of_lanes(wide* total, wide* other) noexcept nogil
+cdef void fold_neighbours(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil
 cdef void clear(wide* total, wide* low, size width) noexcept nogil
 cdef (wide, wide) log1p_parts(wide rest, wide rest_low) noexcept nogil
 cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil

@@ -1,8 +1,9 @@
 """What the reductions have in common: lanes of accumulators, their combination, and a few functions of one number.
 
-A row is summed in `LANES` lanes, element i in lane i modulo `LANES`, and the lanes are added in halves. So the result
-depends on the number of elements only: not on threads, not on how wide the processor's vectors are. A block of columns
-has a lane for each column and needs no combination.
+A row is summed in `LANES` lanes, element i in lane i modulo `LANES`, and neighbours are added until one lane is left,
+of several rows together, since one alone waits for each addition. So the result depends on the number of elements only:
+not on threads, not on how wide the processor's vectors are. A block of columns has a lane for each column and needs no
+combination.
 
 Accumulators are binary64 (``wide``). To binary64 arrays that is their own precision: there, what each addition rounds
 off is added up beside the sum (Knuth's two-sum), so that n additions cost about one rounding.
@@ -28,43 +29,61 @@ def accumulate_always(total, low, t):
     return s, low + lost
 
 
-def fold(total, low, half):
-    """Add the upper half of 2*half lanes to the lower half."""
-    for j in range(half):
-        total[j], low[j] = accumulate(total[j], low[j], total[j + half], low[j + half])
-
-
-def fold_lanes(total, low):
-    """Leave the sum of all lanes in the first."""
-    fold(total, low, 16)
-    fold(total, low, 8)
-    fold(total, low, 4)
-    fold(total, low, 2)
-    fold(total, low, 1)
-
-
-def fold_largest(m, half):
-    for j in range(half):
-        m[j] = m[j + half] if m[j + half] > m[j] else m[j]
-
-
-def largest_of_row(x, n, m):
-    """Return the largest element. A NaN is passed over unless it is the first."""
-    for j in range(LANES):
-        m[j] = x[0]
-    whole = n // LANES * LANES
+def lanes_of_largest(x, n, m):
+    """Leave the largest of each lane in m, -inf where there is none. NaN may be passed over."""
+    pad_lanes(m, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
     for block in range(n // LANES):
         i = block * LANES
         for j in range(LANES):
             m[j] = x[i + j] if x[i + j] > m[j] else m[j]
-    for j in range(n - whole):
-        m[j] = x[whole + j] if x[whole + j] > m[j] else m[j]
-    fold_largest(m, 16)
-    fold_largest(m, 8)
-    fold_largest(m, 4)
-    fold_largest(m, 2)
-    fold_largest(m, 1)
-    return m[0]
+
+
+def larger_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = source[2 * k + 1] if source[2 * k + 1] > source[2 * k] else source[2 * k]
+
+
+def fold_largest(m, other, rows):
+    """Leave the largest of the lanes of each row, one row behind the other, in `other`."""
+    larger_neighbours(m, other, 16 * rows)
+    larger_neighbours(other, m, 8 * rows)
+    larger_neighbours(m, other, 4 * rows)
+    larger_neighbours(other, m, 2 * rows)
+    larger_neighbours(m, other, rows)
+
+
+def add_neighbours(total, low, sums, sums_low, n):
+    for k in range(n):
+        sums[k], sums_low[k] = accumulate(total[2 * k], low[2 * k], total[2 * k + 1], low[2 * k + 1])
+
+
+def fold_neighbours(total, low, sums, sums_low, rows):
+    """Leave the sum of the lanes of each row, one row behind the other, in `sums`. Several rows hide the latency."""
+    add_neighbours(total, low, sums, sums_low, 16 * rows)
+    add_neighbours(sums, sums_low, total, low, 8 * rows)
+    add_neighbours(total, low, sums, sums_low, 4 * rows)
+    add_neighbours(sums, sums_low, total, low, 2 * rows)
+    add_neighbours(total, low, sums, sums_low, rows)
+
+
+def sum_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = source[2 * k] + source[2 * k + 1]
+
+
+def fold_sums(total, sums, rows):
+    """As `fold_neighbours`, without low parts."""
+    sum_neighbours(total, sums, 16 * rows)
+    sum_neighbours(sums, total, 8 * rows)
+    sum_neighbours(total, sums, 4 * rows)
+    sum_neighbours(sums, total, 2 * rows)
+    sum_neighbours(total, sums, rows)
+
+
+def sum_of_lanes(total, other):
+    """Return the sum of the lanes of one row."""
+    fold_sums(total, other, 1)
+    return other[0]
 
 
 def clear(total, low, width):

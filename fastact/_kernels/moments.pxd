@@ -4,19 +4,46 @@ cdef inline output output_of(char** args, size k) noexcept nogil:
     return <output>args[k]
 
 cdef real finite(real x, real otherwise) noexcept nogil
-cdef void fold_sum(wide* total, size half) noexcept nogil
-cdef void fold_sums(wide* total) noexcept nogil
-cdef void sums_of_row(const real* x, size n, real c, wides total, wides square) noexcept nogil
-cdef void moments_of_row(const real* x, size n, wide* piece, wides total, wides square) noexcept nogil
+cdef void add_deviations(const real* x, real c, wides total, wides square) noexcept nogil
+cdef void sums_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
+cdef void sums_of_rows(
+    const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
+) noexcept nogil
+cdef void centers(const real* x, size step, size rows, output c) noexcept nogil
+cdef void better_centers(const wide* total, size n, output c) noexcept nogil
+cdef real* moments_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
 cdef void moments_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_moments(const real* x, size width, const wide* c, wides total, wides square) noexcept nogil
+cdef void add_moments_of_4(
+    const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void moments_of_columns(
+    const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+) noexcept nogil
 @cython.locals(c="wide*", total="wide*", square="wide*")
 cdef void moments_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void combine_moments(
-    wide* pieces, size count, size width, size j, wide* stats, size kept, wide eps
+cdef void add_totals(
+    const wide* piece, size width, const wide* first, wides n, wides total, wides low
+) noexcept nogil
+cdef void means_of_totals(
+    size width, const wide* first, const wide* n, const wide* total, const wide* low, wides mean, wides mean_low
+) noexcept nogil
+cdef void add_squares(
+    const wide* piece, size width, const wide* mean, const wide* mean_low, wides square, wides low
+) noexcept nogil
+cdef void factors_of_squares(
+    size width, const wide* n, const wide* low, wide eps, wides square, wides factor
 ) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef (wide, wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square, wide eps) noexcept nogil
+cdef void statistics_of_rows(
+    size n, const real* c, const wide* total, const wide* square, wide eps,
+    wides mean, wides mean_low, wides inside, wides factor
+) noexcept nogil
+cdef wide* whole_moments_of_rows(
+    const real* x, size step, size n, size rows, wide* scratch, wide eps
+) noexcept nogil
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real normalized(real x, real mean, real mean_low, real scale, real bias) noexcept nogil

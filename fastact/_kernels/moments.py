@@ -15,53 +15,60 @@ def finite(x, otherwise):
     return x if absolute(x) <= LARGEST else otherwise
 
 
-def fold_sum(total, half):
-    for j in range(half):
-        total[j] = total[j] + total[j + half]
-
-
-def fold_sums(total):
-    """Leave the sum of all lanes in the first."""
-    fold_sum(total, 16)
-    fold_sum(total, 8)
-    fold_sum(total, 4)
-    fold_sum(total, 2)
-    fold_sum(total, 1)
-
-
-def sums_of_row(x, n, c, total, square):
-    """Leave sum(x - c) and sum((x - c)**2) in the first lanes."""
-    clear(total, square, LANES)
-    whole = n // LANES * LANES
-    for block in range(n // LANES):
-        i = block * LANES
-        for j in range(LANES):
-            d = wide_sum(x[i + j], -wide_of(c))
-            total[j] = total[j] + d
-            square[j] = wide_multiply_add(d, d, square[j])
-    for j in range(n - whole):
-        d = wide_sum(x[whole + j], -wide_of(c))
+def add_deviations(x, c, total, square):
+    for j in range(LANES):
+        d = wide_sum(x[j], -wide_of(c))
         total[j] = total[j] + d
         square[j] = wide_multiply_add(d, d, square[j])
-    fold_sums(total)
-    fold_sums(square)
 
 
-def moments_of_row(x, n, piece, total, square):
-    c = finite(x[0], ZERO)
-    sums_of_row(x, n, c, total, square)
+def sums_of_row(x, n, c, total, square, rest):
+    """Add up x - c and (x - c)**2 in lanes."""
+    clear(total, square, LANES)
+    for block in range(n // LANES):
+        add_deviations(x + block * LANES, c, total, square)
+    if n % LANES > 0:
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, c)
+        add_deviations(rest, c, total, square)
+
+
+def sums_of_rows(x, step, n, rows, c, scratch, rest):
+    """Leave the sums of each row in scratch: of x - c, and GRID further of (x - c)**2."""
+    total, square = scratch + 2 * GRID, scratch + 3 * GRID
+    for i in range(rows):
+        sums_of_row(x + i * step, n, c[i], total + i * LANES, square + i * LANES, rest)
+    fold_sums(total, scratch, rows)
+    fold_sums(square, scratch + GRID, rows)
+
+
+def centers(x, step, rows, c):
+    for i in range(rows):
+        c[i] = finite(x[i * step], ZERO)
+
+
+def better_centers(total, n, c):
+    for i in range(ROWS_AT_ONCE):
+        c[i] = finite(narrow(c[i] + total[i] / n), c[i])
+
+
+def moments_of_rows(x, step, n, rows, scratch):
+    """Return the shifts of at most ROWS_AT_ONCE rows; their sums are left in scratch, see `sums_of_rows`."""
+    c, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + ROWS_AT_ONCE)
+    centers(x, step, rows, c)
+    sums_of_rows(x, step, n, rows, c, scratch, rest)
     if SUM_ROUNDS > ZERO:
-        c = finite(narrow(c + total[0] / n), c)
-        sums_of_row(x, n, c, total, square)
-    piece[0] = n
-    piece[1] = c
-    piece[2] = total[0]
-    piece[3] = square[0]
+        better_centers(scratch, n, c)
+        sums_of_rows(x, step, n, rows, c, scratch, rest)
+    return c
 
 
 def moments_row(args, lengths):
-    scratch = numbers(args, SCRATCH)
-    moments_of_row(operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES)
+    scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
+    c = moments_of_rows(operand(args, X), 0, lengths[ROWS], 1, scratch)
+    piece[0] = lengths[ROWS]
+    piece[1] = c[0]
+    piece[2] = scratch[0]
+    piece[3] = scratch[GRID]
 
 
 def add_moments(x, width, c, total, square):
@@ -71,6 +78,27 @@ def add_moments(x, width, c, total, square):
         square[j] = wide_multiply_add(d, d, square[j])
 
 
+def add_moments_of_4(x, step, width, c, total, square):
+    """Four rows, one after the other: the sums are read and written once."""
+    for j in range(width):
+        d = wide_sum(x[j], -c[j])
+        e = wide_sum(x[step + j], -c[j])
+        f = wide_sum(x[2 * step + j], -c[j])
+        g = wide_sum(x[3 * step + j], -c[j])
+        total[j] = (((total[j] + d) + e) + f) + g
+        square[j] = wide_multiply_add(
+            g, g, wide_multiply_add(f, f, wide_multiply_add(e, e, wide_multiply_add(d, d, square[j])))
+        )
+
+
+def moments_of_columns(x, step, rows, width, c, total, square):
+    clear(total, square, width)
+    for i in range(rows // 4):
+        add_moments_of_4(x + 4 * i * step, step, width, c, total, square)
+    for i in range(rows // 4 * 4, rows):
+        add_moments(x + i * step, width, c, total, square)
+
+
 def moments_columns(args, lengths):
     x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
     piece = numbers(args, PIECES)
@@ -78,63 +106,101 @@ def moments_columns(args, lengths):
     for j in range(width):
         piece[j] = rows
         c[j] = finite(x[j], ZERO)
-    clear(total, square, width)
-    for i in range(rows):
-        add_moments(x + i * step, width, c, total, square)
+    moments_of_columns(x, step, rows, width, c, total, square)
     if SUM_ROUNDS > ZERO:
         for j in range(width):
             c[j] = finite(narrow(c[j] + total[j] / rows), narrow(c[j]))
-        clear(total, square, width)
-        for i in range(rows):
-            add_moments(x + i * step, width, c, total, square)
+        moments_of_columns(x, step, rows, width, c, total, square)
 
 
-def combine_moments(pieces, count, width, j, stats, kept, eps):
-    """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
-    first = pieces[width + j]
-    n = 0.0
-    total = 0.0
-    low = 0.0
-    for b in range(count):
-        piece = pieces + 4 * b * width + j
-        n = n + piece[0]
-        d, d_low = wide_two_sum(piece[width], -first)
-        total, low = accumulate_always(total, low, piece[0] * d)
-        total, low = accumulate_always(total, low, piece[0] * d_low + piece[2 * width])
-    # An infinite sum has no low part.
-    total = total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
-    mean, mean_low = wide_two_sum(first, total / n)
-    square = 0.0
-    square_low = 0.0
-    for b in range(count):
-        piece = pieces + 4 * b * width + j
-        inside = piece[3 * width] - piece[2 * width] * piece[2 * width] / piece[0]
-        between = ((piece[width] - mean) - mean_low) + piece[2 * width] / piece[0]
+def add_totals(piece, width, first, n, total, low):
+    """Add up the elements' number and their sum, from which the first piece's shift is taken."""
+    for j in range(width):
+        n[j] = n[j] + piece[j]
+        d, d_low = wide_two_sum(piece[width + j], -first[j])
+        total[j], low[j] = accumulate_always(total[j], low[j], piece[j] * d)
+        total[j], low[j] = accumulate_always(total[j], low[j], piece[j] * d_low + piece[2 * width + j])
+
+
+def means_of_totals(width, first, n, total, low, mean, mean_low):
+    for j in range(width):
+        # An infinite sum has no low part.
+        exact = total[j] + low[j] if wide_magnitude(total[j]) <= 1.7976931348623157e308 else total[j]
+        mean[j], mean_low[j] = wide_two_sum(first[j], exact / n[j])
+
+
+def add_squares(piece, width, mean, mean_low, square, low):
+    """Add up squares about the mean: those inside the piece, and that of the piece's own mean."""
+    for j in range(width):
+        share = piece[2 * width + j] / piece[j]
+        inside = piece[3 * width + j] - piece[2 * width + j] * share
+        between = ((piece[width + j] - mean[j]) - mean_low[j]) + share
         inside = 0.0 if inside < 0.0 else inside
-        square, square_low = accumulate_always(square, square_low, inside)
-        square, square_low = accumulate_always(square, square_low, piece[0] * between * between)
-    square = square + square_low if wide_magnitude(square) <= 1.7976931348623157e308 else square
-    stats[j] = mean
-    stats[kept + j] = mean_low
-    stats[2 * kept + j] = square
-    stats[3 * kept + j] = 1.0 / wide_sqrt(square / n + eps)
+        square[j], low[j] = accumulate_always(square[j], low[j], inside)
+        square[j], low[j] = accumulate_always(square[j], low[j], piece[j] * between * between)
+
+
+def factors_of_squares(width, n, low, eps, square, factor):
+    for j in range(width):
+        exact = square[j] + low[j] if wide_magnitude(square[j]) <= 1.7976931348623157e308 else square[j]
+        square[j] = exact
+        factor[j] = 1.0 / wide_sqrt(exact / n[j] + eps)
 
 
 def moments_combine(args, lengths):
-    eps = numbers(args, PARAMETERS)[0]
-    for j in range(lengths[WIDTH]):
-        combine_moments(
-            numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j, numbers(args, STATS), lengths[KEPT], eps
-        )
+    """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
+    pieces, stats, width, kept = numbers(args, PIECES), numbers(args, STATS), lengths[WIDTH], lengths[KEPT]
+    n, total, low = numbers(args, SCRATCH), numbers(args, SCRATCH) + width, numbers(args, SCRATCH) + 2 * width
+    clear(n, n, width)
+    clear(total, low, width)
+    for b in range(lengths[COUNT]):
+        add_totals(pieces + 4 * b * width, width, pieces + width, n, total, low)
+    means_of_totals(width, pieces + width, n, total, low, stats, stats + kept)
+    clear(stats + 2 * kept, low, width)
+    for b in range(lengths[COUNT]):
+        add_squares(pieces + 4 * b * width, width, stats, stats + kept, stats + 2 * kept, low)
+    factors_of_squares(width, n, low, numbers(args, PARAMETERS)[0], stats + 2 * kept, stats + 3 * kept)
+
+
+def moments_of_sums(n, c, total, square, eps):
+    """Return the statistics of a row of one piece."""
+    share = total / n
+    mean, mean_low = wide_two_sum(c, share)
+    inside = square - total * share
+    inside = 0.0 if inside < 0.0 else inside
+    return mean, mean_low, inside, 1.0 / wide_sqrt(inside / n + eps)
+
+
+def statistics_of_rows(n, c, total, square, eps, mean, mean_low, inside, factor):
+    for i in range(ROWS_AT_ONCE):
+        mean[i], mean_low[i], inside[i], factor[i] = moments_of_sums(n, wide_of(c[i]), total[i], square[i], eps)
+
+
+def whole_moments_of_rows(x, step, n, rows, scratch, eps):
+    """Return the statistics of at most ROWS_AT_ONCE rows, as `moments_combine` leaves them, in scratch."""
+    c, stats = moments_of_rows(x, step, n, rows, scratch), scratch + 5 * GRID
+    mean_low, inside, factor = stats + ROWS_AT_ONCE, stats + 2 * ROWS_AT_ONCE, stats + 3 * ROWS_AT_ONCE
+    statistics_of_rows(n, c, scratch, scratch + GRID, eps, stats, mean_low, inside, factor)
+    return stats
 
 
 def moments_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
-    scratch, eps = numbers(args, SCRATCH), numbers(args, PARAMETERS)[0]
-    piece = scratch + 2 * LANES
-    for i in range(lengths[WIDTH]):
-        moments_of_row(operand(args, X) + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES)
-        combine_moments(piece, 1, 1, 0, numbers(args, STATS) + i, lengths[KEPT], eps)
+    rows, at_once, stats, kept = lengths[WIDTH], rows_at_once(lengths[ROWS]), numbers(args, STATS), lengths[KEPT]
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        found = whole_moments_of_rows(
+            operand(args, X) + first * lengths[STEP],
+            lengths[STEP],
+            lengths[ROWS],
+            some,
+            numbers(args, SCRATCH),
+            numbers(args, PARAMETERS)[0],
+        )
+        for k in range(4):
+            for i in range(some):
+                stats[k * kept + first + i] = found[k * ROWS_AT_ONCE + i]
 
 
 # ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.
@@ -225,20 +291,29 @@ def layer_norm_apply_row(args, lengths):
 
 def layer_norm_whole_row(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
-    n, scratch, eps = lengths[ROWS], numbers(args, SCRATCH), numbers(args, PARAMETERS)[0]
-    piece, stats = scratch + 2 * LANES, scratch + 3 * LANES
-    for i in range(lengths[WIDTH]):
-        moments_of_row(x + i * lengths[STEP], n, piece, scratch, scratch + LANES)
-        combine_moments(piece, 1, 1, 0, stats, 1, eps)
-        normalize_row(
-            x + i * lengths[STEP],
-            weight + i * lengths[STEP + 1],
-            bias + i * lengths[STEP + 2],
-            y + i * lengths[STEP + 3],
+    n, rows, at_once = lengths[ROWS], lengths[WIDTH], rows_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        stats = whole_moments_of_rows(
+            x + first * lengths[STEP],
+            lengths[STEP],
             n,
-            stats,
-            1,
+            some,
+            numbers(args, SCRATCH),
+            numbers(args, PARAMETERS)[0],
         )
+        for i in range(some):
+            row = first + i
+            normalize_row(
+                x + row * lengths[STEP],
+                weight + row * lengths[STEP + 1],
+                bias + row * lengths[STEP + 2],
+                y + row * lengths[STEP + 3],
+                n,
+                stats + i,
+                ROWS_AT_ONCE,
+            )
 
 
 def layer_norm_columns(x, weight, bias, y, width, mean, mean_low, scale):

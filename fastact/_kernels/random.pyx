@@ -12,16 +12,11 @@ cimport numpy as np
 import numpy as np
 
 from fastact._kernels.promotion import is_bfloat16
+from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.tiers cimport Task
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
-
-cdef extern from "environment.h" nogil:
-    ctypedef struct Environment "fastact_environment":
-        pass
-    Environment enter_environment "fastact_enter_environment"() noexcept
-    void leave_environment "fastact_leave_environment"(Environment) noexcept
 
 # NumPy's conversions leave flags in the x87's register as well, where there is one.
 cdef extern from "fenv.h" nogil:

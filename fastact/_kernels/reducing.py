@@ -37,9 +37,9 @@ def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return FLOAT32 if np.can_cast(dtype, FLOAT32) else FLOAT64
 
 
-def real(x: Any, function: str, name: str = "x") -> Operand:
-    """Return an argument as a float32 or float64 array, or raise TypeError."""
-    if type(x) is np.ndarray and x.dtype in COMPUTED and x.flags.aligned:
+def real(x: Any, function: str, name: str = "x", in_blocks: bool = False) -> Operand:
+    """Return an argument as a float32 or float64 array, or raise TypeError; `in_blocks` leaves 16 bits as they are."""
+    if type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.aligned:
         return Operand(x, x.dtype)
     demand = f"{function}(): {name} must be {ARRAY}"
     array = np.asarray(x)
@@ -48,6 +48,8 @@ def real(x: Any, function: str, name: str = "x") -> Operand:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{demand}, got dtype {array.dtype}")
     dtype = result_dtype(array.dtype)
+    if in_blocks and is_half(dtype) and array.dtype.isnative and array.flags.aligned:
+        return Operand(array, dtype)
     return Operand(computable(array, FLOAT32 if is_half(dtype) else dtype), dtype)
 
 
@@ -61,7 +63,12 @@ def computable(array: Array, dtype: np.dtype[Any]) -> Array:
 
 def like(x: Any, operand: Operand, function: str, name: str) -> Array:
     """Return another argument in the type that the first is computed in."""
-    return computable(real(x, function, name).array, operand.array.dtype)
+    return computable(real(x, function, name).array, compute_dtype(operand.array))
+
+
+def compute_dtype(array: Array) -> np.dtype[Any]:
+    """Return the type of the kernels for an array."""
+    return FLOAT64 if array.dtype == FLOAT64 else FLOAT32
 
 
 def normalized_axes(axis: Any, ndim: int, function: str) -> tuple[int, ...]:
@@ -166,12 +173,13 @@ def statistics(numbers: int, x: Array, axes: Sequence[int]) -> Array:
     return np.empty((numbers, kept))
 
 
-def run(name: str, arrays: list[Array], outputs: int, axes: tuple[int, ...], stats: Array, **options: Any) -> Array:
-    """Run the kernels of an operation on arrays of one type and shape; return the statistics."""
+def run(
+    name: str, arrays: list[Array], outputs: int, axes: tuple[int, ...], stats: Array | None, **options: Any
+) -> None:
+    """Run the kernels of an operation on arrays of one shape, the first of which says what is computed in."""
     if arrays[0].size:
-        precision = "float32" if arrays[0].dtype == FLOAT32 else "float64"
+        precision = compute_dtype(arrays[0]).name
         reductions.run(name, precision, arrays, outputs, axes, stats, **options)
-    return stats
 
 
 def rounded(statistic: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

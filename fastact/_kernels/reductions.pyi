@@ -8,12 +8,16 @@ def run(
     arrays: list[np.ndarray[Any, Any]],
     outputs: int,
     axes: tuple[int, ...],
-    stats: np.ndarray[Any, Any],
+    stats: np.ndarray[Any, Any] | None = None,
     piece_numbers: int = 0,
     parameters: tuple[float, ...] = (),
     activation: str | None = None,
     reduces: bool = True,
     apply: str | None = None,
     is_exact: bool = True,
+    stats_numbers: int = 0,
 ) -> None: ...
 def address(array: np.ndarray[Any, Any]) -> int: ...
+def mapped(
+    name: str, apply: str, x: Any, axis: Any, piece_numbers: int, stats_numbers: int
+) -> np.ndarray[Any, Any] | None: ...

@@ -5,10 +5,9 @@ import cython
 cdef (real, real, real) exp_reference(real m) noexcept nogil
 cdef (real, real) exp_term_parts(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real exp_term(real x, real shift, real lowest, real bias) noexcept nogil
-cdef (real, real) exp_term_low(real x, real shift, real lowest, real bias) noexcept nogil
-cdef (wide, wide) accumulate_other(
-    wide total, wide low, real x, real m, real shift, real lowest, real bias
-) noexcept nogil
+cdef real other_term(real x, real m, real shift, real lowest, real bias) noexcept nogil
+cdef (real, real) add_term(real total, real low, real scale, real w, real t) noexcept nogil
+cdef (wide, wide) wide_lane(real total, real low) noexcept nogil
 cdef (wide, wide) largest_term(real m) noexcept nogil
 cdef (wide, wide) rest_of_sum(real m, wide count, wide total, wide low) noexcept nogil
 cdef (wide, wide) reciprocal_parts(wide total, wide low) noexcept nogil
@@ -18,28 +17,83 @@ cdef (real, real) rounded_parts(wide high, wide low) noexcept nogil
 @cython.locals(shifted=real, w=real, w_low=real, power=wide)
 cdef wide exp_difference(wide a, wide b) noexcept nogil
 
-cdef void softmax_of_row(const real* x, output y, size n, wides total, wides low, output lane) noexcept nogil
+cdef void references(
+    const real* m, output shift, output lowest, output bias, size n
+) noexcept nogil
+cdef void references_of_rows(
+    const real* x, size step, size n, size rows, wide* scratch, real* m, real* shift, real* lowest, real* bias
+) noexcept nogil
+cdef void clear_lanes(output total, output low) noexcept nogil
+cdef void widen_lanes(const real* total, const real* low, wides wide_total, wides wide_low) noexcept nogil
+cdef void add_terms(
+    const real* x, output y, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
+cdef void terms_of_blocks(
+    const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
+cdef void terms_of_row(
+    const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
+cdef void softmax_factors_of_sums(
+    const real* m, const real* shift, const real* lowest, const real* bias, const wide* total, const wide* low,
+    output t_top, output top, output factor, output factor_low, size n
+) noexcept nogil
+cdef void multiply_row(
+    output y, size n, real factor, real factor_low, real t_top, real top, output rest
+) noexcept nogil
+cdef void softmax_of_rows(
+    const real* x, size x_step, real* y, size y_step, size n, size rows, wide* scratch
+) noexcept nogil
+cdef size rows_at_once(size n) noexcept nogil
 cdef void softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
-@cython.locals(count=int, m=real)
-cdef void exp_sums_of_row(const real* x, size n, wide* piece, wides total, wides low, output lane) noexcept nogil
+cdef real counted(real count, real x, real m) noexcept nogil
+cdef void add_others(
+    const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
+) noexcept nogil
+cdef void add_others_of_4(
+    const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
+) noexcept nogil
+cdef void others_of_blocks(
+    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
+    output rest
+) noexcept nogil
+cdef void others_of_row(
+    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
+    output rest
+) noexcept nogil
+cdef void count_neighbours(const real* source, output target, size n) noexcept nogil
+cdef void fold_counts(real* count, real* other, size rows) noexcept nogil
+cdef void rests_of_sums(
+    const real* m, const real* count, const wide* total, const wide* low, size width, wides rest, wides rest_low
+) noexcept nogil
+cdef wide* exp_sums_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
 cdef void exp_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef void references_of_columns(
     const real* x, size step, size rows, size width, output m, output shift, output lowest, output bias
 ) noexcept nogil
-cdef void add_others(
-    const real* x, size width, output m, output shift, output lowest, output bias, wides total, wides low, wides count
+cdef void add_others_of_columns(
+    const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
+    wides total, wides low, output count
 ) noexcept nogil
+cdef void add_others_of_4_columns(
+    const real* x, size step, size width, const real* m, const real* shift, const real* lowest, const real* bias,
+    wides total, wides low, output count
+) noexcept nogil
+cdef void clear_reals(output x, size n) noexcept nogil
+cdef void widen(const real* total, const real* low, wides wide_total, wides wide_low, size n) noexcept nogil
 cdef void exp_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void add_terms(
-    const real* x, output y, size width, output shift, output lowest, output bias, wides total, wides low, output small
+cdef void add_terms_of_columns(
+    const real* x, output y, size width, const real* shift, const real* lowest, const real* bias, output total, output low
 ) noexcept nogil
 cdef void multiply_columns(
-    output y, size width, output factor, output factor_low, output t_top, output top
+    output y, size width, const real* factor, const real* factor_low, const real* t_top, const real* top
 ) noexcept nogil
 cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef (wide, wide) log_of_sum(wide m, wide rest, wide rest_low) noexcept nogil
+cdef void logs_of_rows(const wide* pieces, wides high, wides low) noexcept nogil
 @cython.locals(rest=wide, rest_low=wide)
 cdef void combine_column(wide* pieces, size count, size width, size j, wide* stats, size kept) noexcept nogil
 cdef (real, real, real) softmax_factors(wide* stats, size kept) noexcept nogil

@@ -18,7 +18,7 @@ def exp_reference(m):
     difference = ZERO if absolute(m) >= EXACT_DIFFERENCE else m
     shift = m if absolute(m) >= EXACT_DIFFERENCE else ZERO
     k_max = fma(difference, LOG2_E, EXPONENT_SHIFT) - EXPONENT_SHIFT
-    return shift, difference + TERM_RANGE, (EXPONENT_SHIFT + TERM_BITS) - k_max
+    return shift, (k_max - TERM_ZERO) * LN2, (EXPONENT_SHIFT + TERM_BITS) - k_max
 
 
 def exp_term_parts(x, shift, lowest, bias):
@@ -36,20 +36,27 @@ def exp_term(x, shift, lowest, bias):
     return fma(scale, w, scale)
 
 
-def exp_term_low(x, shift, lowest, bias):
-    """Return (t, t_low): the term, and what its rounding lost. Without t_low in the sum, 2.7 ULP instead of 1.8."""
-    scale, w = exp_term_parts(x, shift, lowest, bias)
-    t = fma(scale, w, scale)
-    return t, fma(scale, w, scale - t)
+def other_term(x, m, shift, lowest, bias):
+    """Return the term of an element; 0 for the largest. To 1.2 ULP: 2 operations less than `exp_term_parts` has."""
+    x = lowest if x == m else x - shift
+    x = lowest if x < lowest else x
+    shifted = fma(x, LOG2_E, bias)
+    k = shifted - bias
+    r = fma(k, -LN2_LOW, fma(k, -LN2, x))
+    scale = power_of_two(shifted)
+    return fma(scale, fma(r * r, exp_polynomial(r), r), scale)
 
 
-def accumulate_other(total, low, x, m, shift, lowest, bias):
-    """Return (total, low) after the addition of the term of x, not rounded before, unless x is the largest."""
-    scale, w = exp_term_parts(x, shift, lowest, bias)
-    p = ZERO if x == m else scale * w
-    scale = ZERO if x == m else scale
-    t = wide_sum(scale, p)
-    return accumulate(total, low, t, p - (t - scale))
+def add_term(total, low, scale, w, t):
+    """Return (total, low) after the addition of scale*(1 + w), rounded to t: low is what total lost, and t (Knuth)."""
+    s = total + t
+    part = s - total
+    return s, low + ((total - (s - part)) + fma(scale, w, scale - part))
+
+
+def wide_lane(total, low):
+    """Return total + low in accumulators."""
+    return wide_sum(total, ZERO if SUM_ROUNDS > ZERO else low), wide_of(low if SUM_ROUNDS > ZERO else ZERO)
 
 
 def largest_term(m):
@@ -103,80 +110,203 @@ def exp_difference(a, b):
     return 1.0 if a == b else power if d > EXP_NORMAL else 0.0
 
 
-# ---- A whole row that stays in the first-level cache: the terms are kept in y.
+# ---- Some rows: the largest elements, the sums of terms. Each has LANES lanes, added up for all rows together.
 
 
-def softmax_of_row(x, y, n, total, low, lane):
-    m = largest_of_row(x, n, lane)
-    shift, lowest, bias = exp_reference(m)
-    t_top, t_low = exp_term_low(m, shift, lowest, bias)
-    top_term, top_term_low = wide_of(t_top), wide_of(t_low)
-    clear(total, low, LANES)
+def references(m, shift, lowest, bias, n):
+    for j in range(n):
+        shift[j], lowest[j], bias[j] = exp_reference(m[j])
+
+
+def references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias):
+    lanes, largest = reals(scratch), reals(scratch + GRID)
+    for i in range(rows):
+        lanes_of_largest(x + i * step, n, lanes + i * LANES)
+    fold_largest(lanes, largest, rows)
+    for i in range(rows):
+        m[i] = largest[i]
+    references(m, shift, lowest, bias, ROWS_AT_ONCE)
+
+
+def clear_lanes(total, low):
     for j in range(LANES):
-        lane[j] = ZERO
-    whole = n // LANES * LANES
+        total[j] = ZERO
+        low[j] = ZERO
+
+
+def widen_lanes(total, low, wide_total, wide_low):
+    for j in range(LANES):
+        wide_total[j], wide_low[j] = wide_lane(total[j], low[j])
+
+
+def add_terms(x, y, shift, lowest, bias, total, low):
+    for j in range(LANES):
+        scale, w = exp_term_parts(x[j], shift, lowest, bias)
+        t = fma(scale, w, scale)
+        y[j] = t
+        total[j], low[j] = add_term(total[j], low[j], scale, w, t)
+
+
+def terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest):
     for block in range(n // LANES):
-        i = block * LANES
-        for j in range(LANES):
-            t, t_low = exp_term_low(x[i + j], shift, lowest, bias)
-            y[i + j] = t
-            lane[j] = lane[j] + t_low
-            total[j], low[j] = accumulate(total[j], low[j], t, 0.0)
-    for j in range(n - whole):
-        t, t_low = exp_term_low(x[whole + j], shift, lowest, bias)
-        y[whole + j] = t
-        lane[j] = lane[j] + t_low
-        total[j], low[j] = accumulate(total[j], low[j], t, 0.0)
-    for j in range(LANES):
-        total[j], low[j] = accumulate(total[j], low[j], lane[j], 0.0)
-    fold_lanes(total, low)
-    inverse, inverse_low = reciprocal_parts(total[0], low[0])
-    factor, factor_low = rounded_parts(inverse, inverse_low)
-    top = largest_result(top_term, top_term_low, inverse, inverse_low)
-    for i in range(n):
+        add_terms(x + block * LANES, y + block * LANES, shift, lowest, bias, total, low)
+    if n % LANES > 0:
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
+        add_terms(rest, rest + LANES, shift, lowest, bias, total, low)
+        copy_lanes(y + n // LANES * LANES, rest + LANES, n % LANES)
+
+
+def terms_of_row(x, y, n, shift, lowest, bias, total, low, rest):
+    """Write the terms to y; add them up in lanes. Nearly always nothing is to be subtracted: one operation less."""
+    clear_lanes(total, low)
+    if shift == ZERO:
+        terms_of_blocks(x, y, n, ZERO, lowest, bias, total, low, rest)
+    else:
+        terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest)
+
+
+def softmax_factors_of_sums(m, shift, lowest, bias, total, low, t_top, top, factor, factor_low, n):
+    for j in range(n):
+        inverse, inverse_low = reciprocal_parts(total[j], low[j])
+        scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
+        t = fma(scale, w, scale)
+        t_top[j] = t
+        top[j] = largest_result(t, fma(scale, w, scale - t), inverse, inverse_low)
+        factor[j], factor_low[j] = rounded_parts(inverse, inverse_low)
+
+
+def multiply_row(y, n, factor, factor_low, t_top, top, rest):
+    for i in range(n // LANES * LANES):
         y[i] = result(y[i], factor, factor_low, t_top, top)
+    if n % LANES > 0:
+        pad_lanes(rest, y + n // LANES * LANES, n % LANES, -TWO * LARGEST)
+        for j in range(LANES):
+            rest[j] = result(rest[j], factor, factor_low, t_top, top)
+        copy_lanes(y + n // LANES * LANES, rest, n % LANES)
+
+
+def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
+    """At most ROWS_AT_ONCE rows that stay in the first-level cache: the terms are kept in y."""
+    total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
+    lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 5 * GRID)
+    m, shift, lowest = reals(scratch + 6 * GRID), reals(scratch + 6 * GRID + 16), reals(scratch + 6 * GRID + 32)
+    bias, t_top, top = reals(scratch + 6 * GRID + 48), reals(scratch + 6 * GRID + 64), reals(scratch + 6 * GRID + 80)
+    factor, factor_low = reals(scratch + 6 * GRID + 96), reals(scratch + 6 * GRID + 112)
+    references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
+    for i in range(rows):
+        terms_of_row(x + i * x_step, y + i * y_step, n, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
+        widen_lanes(lanes, lanes_low, total + i * LANES, low + i * LANES)
+    fold_neighbours(total, low, sums, sums_low, rows)
+    softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, ROWS_AT_ONCE)
+    for i in range(rows):
+        multiply_row(y + i * y_step, n, factor[i], factor_low[i], t_top[i], top[i], rest)
+
+
+def rows_at_once(n):
+    """Return how many rows of length n stay in the first-level cache."""
+    return max(1, min(ROWS_AT_ONCE, 2048 // n))
 
 
 def softmax_whole_row(args, lengths):
-    x, y, scratch = operand(args, X), operand(args, X + 1), numbers(args, SCRATCH)
-    for i in range(lengths[WIDTH]):
-        softmax_of_row(
-            x + i * lengths[STEP],
-            y + i * lengths[STEP + 1],
+    x, y, rows = operand(args, X), operand(args, X + 1), lengths[WIDTH]
+    at_once = rows_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        softmax_of_rows(
+            x + first * lengths[STEP],
+            lengths[STEP],
+            y + first * lengths[STEP + 1],
+            lengths[STEP + 1],
             lengths[ROWS],
-            scratch,
-            scratch + LANES,
-            reals(scratch + 2 * LANES),
+            min(at_once, rows - first),
+            numbers(args, SCRATCH),
         )
 
 
-# ---- A piece of a row.
+# ---- The sums below the largest element, of some rows.
 
 
-def exp_sums_of_row(x, n, piece, total, low, lane):
-    m = largest_of_row(x, n, lane)
-    shift, lowest, bias = exp_reference(m)
-    count = 0
-    for i in range(n):
-        count += 1 if x[i] == m else 0
+def counted(count, x, m):
+    return count + ONE if x == m else count
+
+
+def add_others(x, m, shift, lowest, bias, total, low, count):
+    for j in range(LANES):
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(other_term(x[j], m, shift, lowest, bias)), 0.0)
+        count[j] = counted(count[j], x[j], m)
+
+
+def add_others_of_4(x, m, shift, lowest, bias, total, low, count):
+    """Four blocks: their terms are added in pairs, an accumulator costs as much as eight operations."""
+    for j in range(LANES):
+        a, b, c, d = x[j], x[LANES + j], x[2 * LANES + j], x[3 * LANES + j]
+        first = other_term(a, m, shift, lowest, bias) + other_term(b, m, shift, lowest, bias)
+        second = other_term(c, m, shift, lowest, bias) + other_term(d, m, shift, lowest, bias)
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
+        count[j] = counted(counted(counted(counted(count[j], a, m), b, m), c, m), d, m)
+
+
+def others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest):
+    fours = n // (4 * LANES)
+    for block in range(fours):
+        add_others_of_4(x + 4 * block * LANES, m, shift, lowest, bias, total, low, count)
+    for block in range(4 * fours, n // LANES):
+        add_others(x + block * LANES, m, shift, lowest, bias, total, low, count)
+    if n % LANES > 0:
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
+        add_others(rest, m, shift, lowest, bias, total, low, count)
+
+
+def others_of_row(x, n, m, shift, lowest, bias, total, low, count, rest):
     clear(total, low, LANES)
-    whole = n // LANES * LANES
-    for block in range(n // LANES):
-        i = block * LANES
-        for j in range(LANES):
-            total[j], low[j] = accumulate_other(total[j], low[j], x[i + j], m, shift, lowest, bias)
-    for j in range(n - whole):
-        total[j], low[j] = accumulate_other(total[j], low[j], x[whole + j], m, shift, lowest, bias)
-    fold_lanes(total, low)
-    piece[0] = m
-    piece[1], piece[2] = rest_of_sum(m, count, total[0], low[0])
+    clear_reals(count, LANES)
+    if shift == ZERO:
+        others_of_blocks(x, n, m, ZERO, lowest, bias, total, low, count, rest)
+    else:
+        others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest)
+
+
+def count_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = source[2 * k] + source[2 * k + 1]
+
+
+def fold_counts(count, other, rows):
+    count_neighbours(count, other, 16 * rows)
+    count_neighbours(other, count, 8 * rows)
+    count_neighbours(count, other, 4 * rows)
+    count_neighbours(other, count, 2 * rows)
+    count_neighbours(count, other, rows)
+
+
+def rests_of_sums(m, count, total, low, width, rest, rest_low):
+    for j in range(width):
+        rest[j], rest_low[j] = rest_of_sum(m[j], count[j], total[j], low[j])
+
+
+def exp_sums_of_rows(x, step, n, rows, scratch):
+    """Return the pieces of at most ROWS_AT_ONCE rows, in scratch: m, rest and its low part."""
+    total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
+    count, counts, rest = reals(scratch + 4 * GRID), reals(scratch + 5 * GRID), reals(scratch + 6 * GRID)
+    m, shift, lowest = reals(scratch + 7 * GRID), reals(scratch + 7 * GRID + 16), reals(scratch + 7 * GRID + 32)
+    bias, pieces = reals(scratch + 7 * GRID + 48), scratch + 7 * GRID + 64
+    references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
+    for i in range(rows):
+        k = i * LANES
+        others_of_row(x + i * step, n, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest)
+    fold_neighbours(total, low, sums, sums_low, rows)
+    fold_counts(count, counts, rows)
+    rests_of_sums(m, counts, sums, sums_low, ROWS_AT_ONCE, pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE)
+    for i in range(ROWS_AT_ONCE):
+        pieces[i] = m[i]
+    return pieces
 
 
 def exp_sums_row(args, lengths):
-    scratch = numbers(args, SCRATCH)
-    exp_sums_of_row(
-        operand(args, X), lengths[ROWS], numbers(args, PIECES), scratch, scratch + LANES, reals(scratch + 2 * LANES)
-    )
+    piece = numbers(args, PIECES)
+    pieces = exp_sums_of_rows(operand(args, X), 0, lengths[ROWS], 1, numbers(args, SCRATCH))
+    for k in range(3):
+        piece[k] = pieces[k * ROWS_AT_ONCE]
 
 
 # ---- A piece of columns.
@@ -188,38 +318,59 @@ def references_of_columns(x, step, rows, width, m, shift, lowest, bias):
     for i in range(1, rows):
         for j in range(width):
             m[j] = x[i * step + j] if x[i * step + j] > m[j] else m[j]
-    for j in range(width):
-        shift[j], lowest[j], bias[j] = exp_reference(m[j])
+    references(m, shift, lowest, bias, width)
 
 
-def add_others(x, width, m, shift, lowest, bias, total, low, count):
+def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
     for j in range(width):
-        count[j] = count[j] + (1.0 if x[j] == m[j] else 0.0)
-        total[j], low[j] = accumulate_other(total[j], low[j], x[j], m[j], shift[j], lowest[j], bias[j])
+        t = other_term(x[j], m[j], shift[j], lowest[j], bias[j])
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(t), 0.0)
+        count[j] = counted(count[j], x[j], m[j])
+
+
+def add_others_of_4_columns(x, step, width, m, shift, lowest, bias, total, low, count):
+    for j in range(width):
+        a, b, c, d = x[j], x[step + j], x[2 * step + j], x[3 * step + j]
+        first = other_term(a, m[j], shift[j], lowest[j], bias[j]) + other_term(b, m[j], shift[j], lowest[j], bias[j])
+        second = other_term(c, m[j], shift[j], lowest[j], bias[j]) + other_term(d, m[j], shift[j], lowest[j], bias[j])
+        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
+        count[j] = counted(counted(counted(counted(count[j], a, m[j]), b, m[j]), c, m[j]), d, m[j])
+
+
+def clear_reals(x, n):
+    for j in range(n):
+        x[j] = ZERO
+
+
+def widen(total, low, wide_total, wide_low, n):
+    for j in range(n):
+        wide_total[j], wide_low[j] = wide_lane(total[j], low[j])
 
 
 def exp_sums_columns(args, lengths):
     x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
     piece, scratch = numbers(args, PIECES), numbers(args, SCRATCH)
-    total, low, count = scratch, scratch + width, scratch + 2 * width
+    total, low, count = scratch, scratch + width, reals(scratch + 2 * width)
     m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
     lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
     clear(total, low, width)
-    clear(count, count, width)
-    for i in range(rows):
-        add_others(x + i * step, width, m, shift, lowest, bias, total, low, count)
+    clear_reals(count, width)
+    for i in range(rows // 4):
+        add_others_of_4_columns(x + 4 * i * step, step, width, m, shift, lowest, bias, total, low, count)
+    for i in range(rows // 4 * 4, rows):
+        add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
     for j in range(width):
         piece[j] = m[j]
-        piece[width + j], piece[2 * width + j] = rest_of_sum(m[j], count[j], total[j], low[j])
+    rests_of_sums(m, count, total, low, width, piece + width, piece + 2 * width)
 
 
-def add_terms(x, y, width, shift, lowest, bias, total, low, small):
+def add_terms_of_columns(x, y, width, shift, lowest, bias, total, low):
     for j in range(width):
-        t, t_low = exp_term_low(x[j], shift[j], lowest[j], bias[j])
+        scale, w = exp_term_parts(x[j], shift[j], lowest[j], bias[j])
+        t = fma(scale, w, scale)
         y[j] = t
-        small[j] = small[j] + t_low
-        total[j], low[j] = accumulate(total[j], low[j], t, 0.0)
+        total[j], low[j] = add_term(total[j], low[j], scale, w, t)
 
 
 def multiply_columns(y, width, factor, factor_low, t_top, top):
@@ -231,27 +382,35 @@ def softmax_whole_columns(args, lengths):
     """Whole columns that stay in the second-level cache."""
     x, y, rows, width = operand(args, X), operand(args, X + 1), lengths[ROWS], lengths[WIDTH]
     scratch = numbers(args, SCRATCH)
-    total, low = scratch, scratch + width
-    m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
-    lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
+    total, low, m = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    shift, lowest, bias = reals(scratch + 3 * width), reals(scratch + 4 * width), reals(scratch + 5 * width)
+    t_top, top = reals(scratch + 6 * width), reals(scratch + 7 * width)
+    factor, factor_low = reals(scratch + 8 * width), reals(scratch + 9 * width)
+    sums, sums_low = scratch + 10 * width, scratch + 11 * width
     references_of_columns(x, lengths[STEP], rows, width, m, shift, lowest, bias)
-    clear(total, low, width)
-    small, top = reals(scratch + 2 * width), reals(scratch + 7 * width)
-    for j in range(width):
-        small[j] = ZERO
+    clear_reals(total, width)
+    clear_reals(low, width)
     for i in range(rows):
-        add_terms(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low, small)
-    for j in range(width):
-        total[j], low[j] = accumulate(total[j], low[j], small[j], 0.0)
-        inverse, inverse_low = reciprocal_parts(total[j], low[j])
-        m[j], t_low = exp_term_low(m[j], shift[j], lowest[j], bias[j])
-        top[j] = largest_result(m[j], t_low, inverse, inverse_low)
-        shift[j], lowest[j] = rounded_parts(inverse, inverse_low)
+        add_terms_of_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low)
+    widen(total, low, sums, sums_low, width)
+    softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, width)
     for i in range(rows):
-        multiply_columns(y + i * lengths[STEP + 1], width, shift, lowest, m, top)
+        multiply_columns(y + i * lengths[STEP + 1], width, factor, factor_low, t_top, top)
 
 
 # ---- Statistics from pieces.
+
+
+def log_of_sum(m, rest, rest_low):
+    """Return logsumexp in two parts."""
+    log_sum, log_sum_low = log1p_parts(rest, rest_low)
+    high, low = wide_two_sum(m, log_sum)
+    return high, low + log_sum_low
+
+
+def logs_of_rows(pieces, high, low):
+    for j in range(ROWS_AT_ONCE):
+        high[j], low[j] = log_of_sum(pieces[j], pieces[ROWS_AT_ONCE + j], pieces[2 * ROWS_AT_ONCE + j])
 
 
 def combine_column(pieces, count, width, j, stats, kept):
@@ -267,9 +426,7 @@ def combine_column(pieces, count, width, j, stats, kept):
             other = pieces[3 * b * width + width + j]
             rest, rest_low = accumulate_always(rest, rest_low, factor)
             rest, rest_low = accumulate_always(rest, rest_low, factor * other)
-    log_sum, log_sum_low = log1p_parts(rest, rest_low)
-    stats[j], log_low = wide_two_sum(m, log_sum)
-    stats[kept + j] = log_low + log_sum_low
+    stats[j], stats[kept + j] = log_of_sum(m, rest, rest_low)
     stats[2 * kept + j] = m
     stats[3 * kept + j] = rest
     stats[4 * kept + j] = rest_low
@@ -342,27 +499,32 @@ def log_softmax_apply_row(args, lengths):
 
 def exp_sums_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
-    x, scratch = operand(args, X), numbers(args, SCRATCH)
-    piece = scratch + 3 * LANES
-    for i in range(lengths[WIDTH]):
-        exp_sums_of_row(
-            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, reals(scratch + 2 * LANES)
-        )
-        combine_column(piece, 1, 1, 0, numbers(args, STATS) + i, lengths[KEPT])
+    scratch, stats, kept, rows = numbers(args, SCRATCH), numbers(args, STATS), lengths[KEPT], lengths[WIDTH]
+    at_once = rows_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        pieces = exp_sums_of_rows(operand(args, X) + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
+        logs_of_rows(pieces, scratch, scratch + GRID)
+        for i in range(some):
+            stats[first + i] = scratch[i]
+            stats[kept + first + i] = scratch[GRID + i]
 
 
 def log_softmax_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache."""
-    x, y, scratch = operand(args, X), operand(args, X + 1), numbers(args, SCRATCH)
-    piece = scratch + 3 * LANES
-    stats = piece + 3
-    for i in range(lengths[WIDTH]):
-        exp_sums_of_row(
-            x + i * lengths[STEP], lengths[ROWS], piece, scratch, scratch + LANES, reals(scratch + 2 * LANES)
-        )
-        combine_column(piece, 1, 1, 0, stats, 1)
-        high, low = rounded_parts(stats[0], stats[1])
-        subtract_parts(x + i * lengths[STEP], y + i * lengths[STEP + 1], lengths[ROWS], high, low)
+    x, y, scratch, rows = operand(args, X), operand(args, X + 1), numbers(args, SCRATCH), lengths[WIDTH]
+    at_once = rows_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
+        logs_of_rows(pieces, scratch, scratch + GRID)
+        for i in range(some):
+            high, low = rounded_parts(scratch[i], scratch[GRID + i])
+            subtract_parts(
+                x + (first + i) * lengths[STEP], y + (first + i) * lengths[STEP + 1], lengths[ROWS], high, low
+            )
 
 
 def subtract_columns(x, y, width, high, low):

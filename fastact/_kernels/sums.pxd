@@ -5,7 +5,7 @@ ctypedef real (*low_formula)(real) noexcept nogil
 
 cdef wide square_of(wide x) noexcept nogil
 cdef wide magnitude_of(wide x) noexcept nogil
-cdef void sum_of_row(wide_formula f, const real* x, size n, wides total) noexcept nogil
+cdef wide sum_of_row(wide_formula f, const real* x, size n, wides total) noexcept nogil
 cdef void squares_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_row(wide_formula f, const real* x, size width, wides total) noexcept nogil
@@ -22,11 +22,21 @@ cdef wide total_of(wide* pieces, size count, size width, size j) noexcept nogil
 cdef wide rms_factor(wide total, wide n, wide eps) noexcept nogil
 cdef void squares_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void totals(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void square_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void square_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void square_sums_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void magnitudes_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void peaks_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void largest_of_pieces(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_factors(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_2_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_2_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_2_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_1_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_1_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_1_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_inf_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_inf_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_inf_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_2_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void scale_row(const real* x, output y, size n, real factor) noexcept nogil
+cdef void norm_2_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_2_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void scale_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void scale_columns(const real* x, output y, size width, const real* factor) noexcept nogil
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -15,23 +15,23 @@ def add_row(f, x, width, total):
 
 
 def sum_of_row(f, x, n, total):
-    """Leave sum(f(x)) in the first lane."""
+    """Return sum(f(x))."""
     for j in range(LANES):
         total[j] = 0.0
     for block in range(n // LANES):
         add_row(f, x + block * LANES, LANES, total)
     add_row(f, x + n // LANES * LANES, n % LANES, total)
-    fold_sums(total)
+    return sum_of_lanes(total, total + LANES)
 
 
 def squares_row(args, lengths):
-    sum_of_row(square_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
-    numbers(args, PIECES)[0] = numbers(args, SCRATCH)[0]
+    total = sum_of_row(square_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    numbers(args, PIECES)[0] = total
 
 
 def magnitudes_row(args, lengths):
-    sum_of_row(magnitude_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
-    numbers(args, PIECES)[0] = numbers(args, SCRATCH)[0]
+    total = sum_of_row(magnitude_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    numbers(args, PIECES)[0] = total
 
 
 def sum_of_columns(f, x, step, rows, width, total):
@@ -109,23 +109,7 @@ def totals(args, lengths):
         stats[j] = total_of(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j)
 
 
-def magnitudes_combine(args, lengths):
-    totals(args, lengths)
-
-
-def square_sums_row(args, lengths):
-    squares_row(args, lengths)
-
-
-def square_sums_columns(args, lengths):
-    squares_columns(args, lengths)
-
-
-def square_sums_combine(args, lengths):
-    totals(args, lengths)
-
-
-def peaks_combine(args, lengths):
+def largest_of_pieces(args, lengths):
     stats, pieces, width = numbers(args, STATS), numbers(args, PIECES), lengths[WIDTH]
     for j in range(width):
         peak = 0.0
@@ -135,12 +119,75 @@ def peaks_combine(args, lengths):
         stats[j] = peak
 
 
+# ---- normalize: the factor is 1/max(norm, eps), the norm the root of a sum, a sum, or the largest.
+
+
+def norm_factors(args, lengths):
+    stats, eps = numbers(args, STATS), numbers(args, PARAMETERS)[0]
+    for j in range(lengths[WIDTH]):
+        stats[j] = 1.0 / larger(stats[j], eps)
+
+
+def norm_2_row(args, lengths):
+    squares_row(args, lengths)
+
+
+def norm_2_columns(args, lengths):
+    squares_columns(args, lengths)
+
+
+def norm_2_combine(args, lengths):
+    totals(args, lengths)
+    stats = numbers(args, STATS)
+    for j in range(lengths[WIDTH]):
+        stats[j] = wide_sqrt(stats[j])
+    norm_factors(args, lengths)
+
+
+def norm_1_row(args, lengths):
+    magnitudes_row(args, lengths)
+
+
+def norm_1_columns(args, lengths):
+    magnitudes_columns(args, lengths)
+
+
+def norm_1_combine(args, lengths):
+    totals(args, lengths)
+    norm_factors(args, lengths)
+
+
+def norm_inf_row(args, lengths):
+    peaks_row(args, lengths)
+
+
+def norm_inf_columns(args, lengths):
+    peaks_columns(args, lengths)
+
+
+def norm_inf_combine(args, lengths):
+    largest_of_pieces(args, lengths)
+    norm_factors(args, lengths)
+
+
 # ---- x*factor, and x*factor*weight. Statistics: the factor.
 
 
 def scale_apply_row(args, lengths):
-    x, y, factor = operand(args, X), output_of(args, X + 1), narrow(numbers(args, STATS)[0])
-    for i in range(lengths[ROWS]):
+    scale_row(operand(args, X), output_of(args, X + 1), lengths[ROWS], narrow(numbers(args, STATS)[0]))
+
+
+def norm_2_whole_row(args, lengths):
+    """Whole rows that stay in the first-level cache. The other norms go piece by piece."""
+    x, y, eps = operand(args, X), output_of(args, X + 1), numbers(args, PARAMETERS)[0]
+    for i in range(lengths[WIDTH]):
+        squares = sum_of_row(square_of, x + i * lengths[STEP], lengths[ROWS], numbers(args, SCRATCH))
+        factor = narrow(1.0 / larger(wide_sqrt(squares), eps))
+        scale_row(x + i * lengths[STEP], y + i * lengths[STEP + 1], lengths[ROWS], factor)
+
+
+def scale_row(x, y, n, factor):
+    for i in range(n):
         y[i] = x[i] * factor
 
 
@@ -162,6 +209,14 @@ def weigh_row(x, weight, y, n, factor):
         y[i] = (x[i] * factor) * weight[i]
 
 
+def norm_2_apply_row(args, lengths):
+    scale_apply_row(args, lengths)
+
+
+def norm_2_apply_columns(args, lengths):
+    scale_apply_columns(args, lengths)
+
+
 def rms_norm_apply_row(args, lengths):
     """Arrays: x, weight, y."""
     weigh_row(
@@ -173,8 +228,8 @@ def rms_norm_whole_row(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     n, total, parameters = lengths[ROWS], numbers(args, SCRATCH), numbers(args, PARAMETERS)
     for i in range(lengths[WIDTH]):
-        sum_of_row(square_of, x + i * lengths[STEP], n, total)
-        factor = narrow(rms_factor(total[0], parameters[1], parameters[0]))
+        squares = sum_of_row(square_of, x + i * lengths[STEP], n, total)
+        factor = narrow(rms_factor(squares, parameters[1], parameters[0]))
         weigh_row(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], n, factor)
 
 

@@ -17,6 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
+from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.programs cimport Program, create_program, execute
 from fastact._kernels.tiers cimport (
     BlockFunction, BlockKernel, Kernel, Kernels, Tiers, add_time, create_block_tiers, create_tiers, is_timed,
@@ -36,12 +37,6 @@ cdef extern from "cpu.h":
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
-
-cdef extern from "environment.h" nogil:
-    ctypedef struct Environment "fastact_environment":
-        pass
-    Environment enter_environment "fastact_enter_environment"() noexcept
-    void leave_environment "fastact_leave_environment"(Environment) noexcept
 
 cdef extern from "pool.hpp" namespace "fastact" nogil:
     ctypedef void (*PoolTask "fastact::Task")(void* context, Py_ssize_t chunk) noexcept nogil

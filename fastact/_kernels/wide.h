@@ -2,8 +2,11 @@
 #ifndef FASTACT_WIDE_H
 #define FASTACT_WIDE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "primitives.h"
 
 typedef double *__restrict fastact_wide_output;
 
@@ -37,4 +40,49 @@ static inline double fastact_power_of_minus(double k)
     return power;
 }
 
+/* ---- The last, incomplete block of a row. What lies behind the row is neither read nor written. */
+
+#define FASTACT_ROW_LANES 32
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#if FASTACT_BITS == 32
+#define FASTACT_VECTOR 16
+#define FASTACT_LOAD(other, mask, memory) _mm512_mask_loadu_ps(_mm512_set1_ps(other), (__mmask16)(mask), memory)
+#define FASTACT_STORE(memory, mask, x) _mm512_mask_storeu_ps(memory, (__mmask16)(mask), x)
+#else
+#define FASTACT_VECTOR 8
+#define FASTACT_LOAD(other, mask, memory) _mm512_mask_loadu_pd(_mm512_set1_pd(other), (__mmask8)(mask), memory)
+#define FASTACT_STORE(memory, mask, x) _mm512_mask_storeu_pd(memory, (__mmask8)(mask), x)
+#endif
+
+static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n, real rest)
+{
+    uint32_t mask = ((uint32_t)1 << n) - 1;
+    for (int i = 0; i < FASTACT_ROW_LANES; i += FASTACT_VECTOR)
+        FASTACT_STORE(target + i, -1, FASTACT_LOAD(rest, mask >> i, source + i));
+}
+
+static inline void fastact_copy_lanes(real *target, const real *source, ptrdiff_t n)
+{
+    uint32_t mask = ((uint32_t)1 << n) - 1;
+    for (int i = 0; i < FASTACT_ROW_LANES; i += FASTACT_VECTOR)
+        FASTACT_STORE(target + i, mask >> i, FASTACT_LOAD(0, -1, source + i));
+}
+
+#else
+
+static inline void fastact_pad_lanes(real *target, const real *source, ptrdiff_t n, real rest)
+{
+    for (int i = 0; i < FASTACT_ROW_LANES; i++)
+        target[i] = rest;
+    memcpy(target, source, n * sizeof(real));
+}
+
+static inline void fastact_copy_lanes(real *target, const real *source, ptrdiff_t n)
+{
+    memcpy(target, source, n * sizeof(real));
+}
+
+#endif
 #endif

@@ -1,0 +1,15 @@
+# What a kernel that is not element by element is given: for the kernels, and for what calls them.
+
+cdef enum:
+    # Where a kernel finds its arguments: statistics of the kept elements, pieces, parameters, scratch, the first array.
+    STATS = 0
+    PIECES = 1
+    PARAMETERS = 2
+    SCRATCH = 3
+    X = 4
+    # Its lengths: of the piece (or row), columns (or rows of a whole), the distance of statistics, pieces, array steps.
+    ROWS = 0
+    WIDTH = 1
+    KEPT = 2
+    COUNT = 3
+    STEP = 4
