@@ -77,9 +77,9 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients")
+LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients", "quantization")
 # Those that only the kernels for binary32 have.
-LOOPS_OF_FLOAT32 = ("conversions",)
+LOOPS_OF_FLOAT32 = ("conversions", "images")
 # Public functions of activations.py and grad.py that have no row in the registry.
 BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -218,7 +218,7 @@ def kernel_module(name, source, flags, **options):
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
         depends=[
-            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h", "wide.h")),
+            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h", "images.h", "wide.h")),
             str(STAGE / f"{name}.h"),
         ],
         **options,
@@ -246,6 +246,7 @@ def front_doors():
         "random": ["random.pyx"],
         "reductions": ["reductions.pyx"],
         "slopes": ["slopes.pyx"],
+        "channels": ["channels.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [
@@ -294,7 +295,7 @@ def stubs(operators, kernels):
     exports = "__all__: list[str]\n\n"
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
     families = "".join(exported(module) for module in ("dropout", "normalization", "penalties", "runtime", "softmax"))
-    public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
+    public = ("activations", "grad", "normalization", "penalties", "preprocess", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"
