@@ -80,6 +80,8 @@ FRONT_DOOR_DIRECTIVES = {
 LOOPS = ("blocks", "philox", "slope_sums", "lanes", "softmax", "moments", "sums", "gradients", "quantization")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions", "images")
+# What the texts of kernels include.
+HEADERS = ("primitives", "philox", "conversions", "wide", "images")
 # Public functions of activations.py and grad.py that have no row in the registry.
 BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -218,7 +220,7 @@ def kernel_module(name, source, flags, **options):
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
         depends=[
-            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h", "images.h", "wide.h")),
+            *(str(KERNELS / f"{header}.h") for header in HEADERS),
             str(STAGE / f"{name}.h"),
         ],
         **options,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastact._kernels import channels
 from fastact._kernels.arguments import FLOAT64
 from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
+from fastact._kernels.random import undisturbed
 from fastact._kernels.reducing import (
     FLOAT32,
     Array,
     Axis,
     Output,
     checked_out,
+    computable,
     is_half,
     normalized_axes,
     real,
@@ -27,12 +30,24 @@ from fastact.normalization import MOMENTS, PIECE, checked_number
 
 __all__ = ["dequantize_linear", "image_to_tensor", "quantize_linear", "standardize"]
 
-LAYOUTS = ("NCHW", "NHWC")
-CHANNELS = (1, 3, 4)
+# By the number of dimensions: the images' axes in the order of the layout, and the layout's in the order of the images.
+AXES = {
+    "NCHW": {3: ((2, 0, 1), (1, 2, 0)), 4: ((0, 3, 1, 2), (0, 2, 3, 1))},
+    "NHWC": {3: ((0, 1, 2), (0, 1, 2)), 4: ((0, 1, 2, 3), (0, 1, 2, 3))},
+}
+# By the number of channels: which one of the result each one of the images is.
+UNCHANGED = {1: (0,), 3: (0, 1, 2), 4: (0, 1, 2, 3)}
+SWAPPED = {3: (2, 1, 0), 4: (2, 1, 0, 3)}
+EVERY = (slice(None), slice(None))
 # The kernels of each type of pixels.
-PIXELS = {"uint8": "image_bytes", "uint16": "image_words", "float32": "image_floats"}
+PIXELS = {
+    np.dtype(np.uint8): "image_bytes",
+    np.dtype(np.uint16): "image_words",
+    np.dtype(np.float32): "image_floats",
+}
 # The numbers by which kernels know the types of quantized arrays, see quantization.pxd.
-QUANTIZED = {"uint8": 0, "int8": 1, "uint16": 2, "int16": 3}
+QUANTIZED = {np.dtype(name): k for k, name in enumerate(("uint8", "int8", "uint16", "int16"))}
+QUANTIZED_NAMES = "uint8, int8, uint16 or int16"
 
 
 def image_to_tensor(
@@ -103,63 +118,79 @@ def image_to_tensor(
     <BLANKLINE>
            [[ 1. , -1. ]]], dtype=float32)
     """
+    tensor: Array = undisturbed(tensor_of, images, mean, std, scale, layout, swap_rb, dtype, out)
+    return tensor
+
+
+def tensor_of(
+    images: Any,
+    mean: Any,
+    std: Any,
+    scale: Any,
+    layout: str,
+    swap_rb: bool,
+    dtype: DTypeLike,
+    out: Any,
+) -> Array:
+    """Do what `image_to_tensor` says: no number here depends on the caller's rounding mode."""
     function = "image_to_tensor"
     pixels = checked_images(images, function)
     count = pixels.shape[-1]
     scale = checked_factor(scale, function, "scale")
     center = per_channel(mean, count, 0.0, function, "mean")
     spread = per_channel(std, count, 1.0, function, "std")
-    if layout not in LAYOUTS:
+    if layout not in tuple(AXES):
         raise ValueError(f"{function}(): layout must be 'NCHW' or 'NHWC', got {layout!r}")
     if swap_rb and count == 1:
         raise ValueError(f"{function}(): swap_rb must be False for images with one channel, got {swap_rb!r}")
     result = checked_dtype(dtype, function)
-    channel_axis = -3 if layout == "NCHW" else -1
-    shape = np.moveaxis(pixels, -1, channel_axis).shape
+    to_layout, to_pixels = AXES[layout][pixels.ndim]
+    shape = tuple(pixels.shape[axis] for axis in to_layout)
     out = checked_out(out, shape, result, function)
     y = out if out is not None and out.flags.aligned else np.empty(shape, result)
-    order = [2, 1, 0, 3][:count] if swap_rb else list(range(count))
-    kernels = PIXELS[pixels.dtype.name]
+    order = SWAPPED[count] if swap_rb else UNCHANGED[count]
+    kernels = PIXELS[pixels.dtype]
     find = plan_of_bytes if kernels == "image_bytes" else plan_of_numbers
     plan = find(kernels, scale, tuple(center[k] for k in order), tuple(spread[k] for k in order))
     if out is not None and np.may_share_memory(pixels, out):
         pixels = pixels.copy()
-    normalize_pixels(pixels, np.moveaxis(y, channel_axis, -1), swap_rb, plan)
+    normalize_pixels(pixels, y.transpose(to_pixels), order, plan)
     if out is not None and y is not out:
         np.copyto(out, y)
     return y if out is None else out
 
 
-def normalize_pixels(x: Array, y: Array, is_swapped: bool, plan: Plan) -> None:
-    """Write channels of x to y, both with channels last, the first three backwards if they are swapped."""
-    channel_axis = x.ndim - 1
-    if not is_swapped:
-        channels.run("float32", plan.kernels, x, y, plan.parameters, channel_axis)
-        return
-    for source, target in ((slice(3), slice(2, None, -1)), (slice(3, None), slice(3, None))):
-        parameters = np.ascontiguousarray(plan.parameters[:, source])
-        channels.run("float32", plan.kernels, x[..., source], y[..., target], parameters, channel_axis)
+def normalize_pixels(x: Array, y: Array, order: tuple[int, ...], plan: Plan) -> None:
+    """Write channel c of x to channel order[c] of y, both with channels last."""
+    axis = x.ndim - 1
+    is_swapped = order[0] != 0
+    if not is_swapped and x.strides[axis] * y.itemsize == y.strides[axis] * x.itemsize:
+        # Channels behind in both: a row is one loop over pixels and channels.
+        channels.run("float32", plan.kernels, x, y, plan.parameters, axis)
+    elif not channels.run_packed(plan.kernels, x, y, plan.parameters, order):
+        for source, target in ((slice(3), slice(2, None, -1)), (slice(3, None),) * 2) if is_swapped else (EVERY,):
+            parameters = np.ascontiguousarray(plan.parameters[:, source])
+            channels.run("float32", plan.kernels, x[..., source], y[..., target], parameters, axis)
 
 
 def checked_images(images: Any, function: str) -> Array:
     """Return images as an aligned array in the machine's byte order, or raise."""
     demand = f"{function}(): images must be an array of uint8, uint16 or float32"
-    if not hasattr(images, "__array__") and not isinstance(images, Sequence):
+    if not isinstance(images, (np.ndarray, Sequence)) and not hasattr(images, "__array__"):
         raise TypeError(f"{demand}, got {type(images).__name__!r}")
     pixels = np.asarray(images)
-    if pixels.dtype.name not in PIXELS:
+    native = pixels.dtype if pixels.dtype.isnative else pixels.dtype.newbyteorder("=")
+    if native not in PIXELS:
         raise ValueError(f"{demand}, got dtype {pixels.dtype}")
-    if pixels.ndim not in {3, 4} or pixels.shape[-1] not in CHANNELS:
+    if pixels.ndim not in {3, 4} or pixels.shape[-1] not in UNCHANGED:
         accepted = "(H, W, C) or (N, H, W, C) with 1, 3 or 4 channels"
         raise ValueError(f"{function}(): images must have shape {accepted}, got {pixels.shape}")
-    if pixels.flags.aligned and pixels.dtype.isnative:
-        return pixels
-    return pixels.astype(pixels.dtype.newbyteorder("="))
+    return pixels if native is pixels.dtype and pixels.flags.aligned else pixels.astype(native)
 
 
 def checked_factor(value: Any, function: str, name: str) -> float:
     """Return a finite number other than 0, or raise."""
-    number = checked_number(value, function, name)
+    number = value if type(value) is float else checked_number(value, function, name)
     if not math.isfinite(number) or number == 0:
         raise ValueError(f"{function}(): {name} must be finite and not 0, got {value!r}")
     return number
@@ -169,18 +200,20 @@ def per_channel(value: Any, count: int, default: float, function: str, name: str
     """Return one number for each channel, or raise."""
     if value is None:
         return (default,) * count
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in "fiub":
-        raise TypeError(f"{function}(): {name} must be a real number or one for each channel, got {value!r}")
-    if numbers.shape not in {(), (count,)}:
-        raise ValueError(
-            f"{function}(): {name} must be a number or have shape ({count},), one number a channel, got the shape"
-            f" {numbers.shape}"
-        )
-    if not np.isfinite(numbers).all() or (name == "std" and not numbers.all()):
-        accepted = "finite and not 0" if name == "std" else "finite"
+    if type(value) in {tuple, list} and len(value) == count and all(type(number) is float for number in value):
+        numbers = tuple(value)
+    else:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{function}(): {name} must be a real number or one for each channel, got {value!r}")
+        if array.shape not in {(), (count,)}:
+            accepted = f"a number or have shape ({count},), one number a channel"
+            raise ValueError(f"{function}(): {name} must be {accepted}, got the shape {array.shape}")
+        numbers = tuple(np.broadcast_to(array, (count,)).astype(FLOAT64).tolist())
+    if not all(math.isfinite(number) and (number != 0 or name == "mean") for number in numbers):
+        accepted = "finite" if name == "mean" else "finite and not 0"
         raise ValueError(f"{function}(): {name} must be {accepted}, got {value!r}")
-    return tuple(np.broadcast_to(numbers, (count,)).astype(FLOAT64).tolist())
+    return numbers
 
 
 def checked_dtype(dtype: DTypeLike, function: str, more: tuple[str, ...] = ()) -> np.dtype[Any]:
@@ -190,7 +223,7 @@ def checked_dtype(dtype: DTypeLike, function: str, more: tuple[str, ...] = ()) -
         found = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {dtype!r}") from None
-    if found.name not in accepted or not found.isnative:
+    if found is not FLOAT32 and (found.name not in accepted or not found.isnative):
         raise ValueError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {found.str}")
     return found
 
@@ -258,13 +291,25 @@ def quantize_linear(
     array([[ 100, -100],
            [  50,  -50]], dtype=int8)
     """
+    return undisturbed(quantized, x, scale, zero_point, dtype, axis, out)
+
+
+def quantized(
+    x: Any,
+    scale: Any,
+    zero_point: Any,
+    dtype: DTypeLike,
+    axis: int | None,
+    out: Any,
+) -> Any:
+    """Do what `quantize_linear` says."""
     function = "quantize_linear"
     given = checked_numbers(x, function)
-    target = quantized_dtype(dtype, function, ValueError, f"{function}(): dtype")
+    target = quantized_dtype(dtype, ValueError, function, "dtype")
     precision = FLOAT64 if given.dtype == FLOAT64 else FLOAT32
     parameters, channel = linear_parameters(scale, zero_point, given.shape, axis, target, precision, function)
     out = checked_out(out, given.shape, target, function)
-    return mapped("quantize", given, out, target, parameters, channel, QUANTIZED[target.name])
+    return mapped("quantize", given, out, target, parameters, channel, QUANTIZED[target])
 
 
 def dequantize_linear(
@@ -319,32 +364,46 @@ def dequantize_linear(
     >>> preprocess.dequantize_linear(np.array([0, 2, 4, 202], np.uint8), 0.5, 2)
     array([ -1.,   0.,   1., 100.], dtype=float32)
     """
+    return undisturbed(dequantized, q, scale, zero_point, dtype, axis, out)
+
+
+def dequantized(
+    q: Any,
+    scale: Any,
+    zero_point: Any,
+    dtype: DTypeLike,
+    axis: int | None,
+    out: Any,
+) -> Any:
+    """Do what `dequantize_linear` says."""
     function = "dequantize_linear"
     given = np.asarray(q)
-    kind = quantized_dtype(given.dtype, function, TypeError, f"{function}(): q")
-    given = given if given.flags.aligned and given.dtype.isnative else given.astype(kind)
+    kind = quantized_dtype(given.dtype, TypeError, function, "q")
+    given = given if given.dtype is kind and given.flags.aligned else given.astype(kind)
     target = checked_dtype(dtype, function, ("float64",))
     precision = FLOAT64 if target == FLOAT64 else FLOAT32
     parameters, channel = linear_parameters(scale, zero_point, given.shape, axis, kind, precision, function)
     out = checked_out(out, given.shape, target, function)
-    return mapped("dequantize", given, out, target, parameters, channel, QUANTIZED[kind.name])
+    return mapped("dequantize", given, out, target, parameters, channel, QUANTIZED[kind])
 
 
-def quantized_dtype(dtype: DTypeLike, function: str, error: type[Exception], argument: str) -> np.dtype[Any]:
+def quantized_dtype(dtype: DTypeLike, error: type[Exception], function: str, name: str) -> np.dtype[Any]:
     """Return one of the types of quantized arrays in the machine's byte order, or raise."""
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"{argument} must be {', '.join(QUANTIZED)}, got {dtype!r}") from None
-    if found.name not in QUANTIZED:
-        raise error(f"{argument} must be one of {', '.join(QUANTIZED)}, got dtype {found}")
-    return found.newbyteorder("=")
+        found = None
+    native = found if found is None or found.isnative else found.newbyteorder("=")
+    if native not in QUANTIZED:
+        given = repr(dtype) if found is None else f"dtype {found}"
+        raise (TypeError if found is None else error)(f"{function}(): {name} must be {QUANTIZED_NAMES}, got {given}")
+    return native
 
 
 def checked_numbers(x: Any, function: str) -> Array:
     """Return x as the kernels take it: 16-bit floats as they are, others in float32 or float64."""
     array = np.asarray(x)
-    if is_half(array.dtype) and array.dtype.isnative and array.flags.aligned:
+    if (array.dtype is FLOAT32 or is_half(array.dtype)) and array.dtype.isnative and array.flags.aligned:
         return array
     return real(x, function).array
 
@@ -354,11 +413,13 @@ def linear_parameters(
     zero_point: Any,
     shape: tuple[int, ...],
     axis: int | None,
-    quantized: np.dtype[Any],
+    kind: np.dtype[Any],
     precision: np.dtype[Any],
     function: str,
 ) -> tuple[Array, int]:
     """Return scales and zero points as (2, channels), and the axis of the channels or -1."""
+    if axis is None and isinstance(scale, (float, np.float32)) and type(zero_point) is int:
+        return parameters_of_numbers(scale, zero_point, kind, precision, function), -1
     channel = -1 if axis is None else single_axis(axis, len(shape), function)
     lengths = () if axis is None else (shape[channel] if shape else 1,)
     scales = real(scale, function, "scale").array
@@ -371,14 +432,24 @@ def linear_parameters(
     if zeros.shape not in {(), lengths}:
         accepted = f"be an integer or have shape {lengths}" if lengths else "be an integer"
         raise ValueError(f"{function}(): zero_point must {accepted}, got the shape {zeros.shape}")
-    limits = np.iinfo(quantized)
-    if zeros.size and not (limits.min <= zeros.min() and zeros.max() <= limits.max):
-        between = f"between {limits.min} and {limits.max}, as {quantized} is"
-        raise ValueError(f"{function}(): zero_point must be {between}, got {zero_point!r}")
+    if zeros.dtype != kind and zeros.size:
+        limits = np.iinfo(kind)
+        if not (limits.min <= zeros.min() and zeros.max() <= limits.max):
+            between = f"between {limits.min} and {limits.max}, as {kind} is"
+            raise ValueError(f"{function}(): zero_point must be {between}, got {zero_point!r}")
     parameters = np.empty((2, math.prod(lengths)), precision)
-    with np.errstate(all="ignore"):
-        parameters[0], parameters[1] = scales, zeros
+    parameters[0], parameters[1] = computable(scales, precision), zeros
     return parameters, channel if shape else -1
+
+
+@lru_cache(maxsize=256)
+def parameters_of_numbers(
+    scale: float, zero_point: int, kind: np.dtype[Any], precision: np.dtype[Any], function: str
+) -> Array:
+    """Return the parameters of one scale and zero point, remembered from call to call."""
+    parameters, _ = linear_parameters(np.asarray(scale), zero_point, (), None, kind, precision, function)
+    parameters.flags.writeable = False
+    return parameters
 
 
 def mapped(
@@ -388,7 +459,8 @@ def mapped(
     y = out if out is not None and out.flags.aligned else np.empty_like(x, dtype)
     if out is not None and np.may_share_memory(x, out):
         x = x.copy()
-    channels.run(parameters.dtype.name, name, x, y, parameters, axis, kind)
+    precision = "float64" if parameters.dtype is FLOAT64 else "float32"
+    channels.run(precision, name, x, y, parameters, axis, kind)
     if out is None:
         return y if y.ndim else y[()]
     if y is not out:
@@ -443,6 +515,16 @@ def standardize(x: ArrayLike, axis: Axis = 0, *, eps: float = 0.0, out: Any = No
     array([[-1.,  0.],
            [ 1.,  0.]])
     """
+    return undisturbed(standardized, x, axis, eps, out)
+
+
+def standardized(
+    x: Any,
+    axis: Axis,
+    eps: Any,
+    out: Any,
+) -> Any:
+    """Do what `standardize` says."""
     function = "standardize"
     given = real(x, function)
     axes = normalized_axes(axis, given.array.ndim, function)

@@ -39,13 +39,16 @@ cdef enum:
     CHUNK = 32768
     SERIAL_BELOW = 131072
     MOST_CHANNELS = 4
+    LARGEST_PIXEL_ITEM = 4
+    # Of the kernels that take all channels: bytes of FASTACT_TILE pixels, see primitives.h.
+    TILE_BYTES = 512
 
 
 cdef struct Axis:
     Py_ssize_t length
     Py_ssize_t step_x
     Py_ssize_t step_y
-    # 1 for the channels, -1 for channels backwards, else 0.
+    # 1 for the channels' axis, else 0.
     Py_ssize_t channels
 
 cdef struct Job:
@@ -68,9 +71,16 @@ cdef struct Job:
     Py_ssize_t rows
     Py_ssize_t segments
     Py_ssize_t per_chunk
-    # Of packed pixels: the kernel that splits their bytes, and where the planes of the channels are.
+    # Of packed pixels: the kernel that does all channels in one go or NULL, the one that splits them, their size, whether
+    # they come from the end of the row to its begin, and for each channel as it lies in memory where its results and
+    # its parameters are.
+    BlockKernel packed
     BlockKernel split
-    Py_ssize_t planes[MOST_CHANNELS]
+    Py_ssize_t pixel
+    bint is_backwards
+    int pixel_channels
+    Py_ssize_t target[MOST_CHANNELS]
+    Py_ssize_t parameter[MOST_CHANNELS]
 
 
 ctypedef fused item:
@@ -114,6 +124,24 @@ cdef void join_last(Job* job) noexcept nogil:
     job.count -= 1
 
 
+cdef inline Py_ssize_t distance(Py_ssize_t step) noexcept nogil:
+    return -step if step < 0 else step
+
+
+cdef inline Axis axis_of_one() noexcept nogil:
+    cdef Axis axis
+    axis.length, axis.step_x, axis.step_y, axis.channels = 1, 0, 0, 0
+    return axis
+
+
+cdef void join_plain(Job* job) noexcept nogil:
+    """Join the last axis with the one before if neither has the channels."""
+    cdef int last = job.count - 1
+    if last > 0 and not (job.axes[last].channels or job.axes[last - 1].channels):
+        if joins(&job.axes[last - 1], &job.axes[last]):
+            join_last(job)
+
+
 cdef void choose_row(Job* job) noexcept nogil:
     """Let the last axis be the row: several joined ones, channels included where nothing lies between them."""
     cdef Axis channels
@@ -147,7 +175,7 @@ cdef void cut(Job* job) noexcept nogil:
 # ---- Blocks.
 
 cdef void map_block(const Job* job, char* x, char* y, char* parameters, Py_ssize_t n) noexcept nogil:
-    """Compute n elements of a row, at most `BLOCK`."""
+    """Compute n elements of a row, at most `BLOCK` if there is anything to pack."""
     cdef char storage[4 * BLOCK * LARGEST_ITEM + CACHE_LINE]
     cdef char* buffers = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
     cdef const Axis* row = &job.axes[job.count - 1]
@@ -167,30 +195,42 @@ cdef void map_block(const Job* job, char* x, char* y, char* parameters, Py_ssize
     if is_scattered or job.narrow != NULL:
         args[1] = buffers + 2 * BLOCK * LARGEST_ITEM
     job.kernel(args, lengths)
+    args[0] = args[1]
     if job.narrow != NULL:
         conversion[0], conversion[1] = args[1], buffers + 3 * BLOCK * LARGEST_ITEM if is_scattered else y
         job.narrow(conversion, n)
-        args[1] = conversion[1]
+        args[0] = conversion[1]
     if is_scattered:
-        copy(y, row.step_y, args[1], job.item_y, n, job.item_y)
+        copy(y, row.step_y, args[0], job.item_y, n, job.item_y)
+
+
+cdef inline Axis offsets_of(const Job* job, Py_ssize_t row) noexcept nogil:
+    """Return where a row begins, in x, in y and among the channels."""
+    cdef Axis offsets
+    cdef Py_ssize_t index
+    cdef int k
+    offsets.step_x = offsets.step_y = offsets.channels = 0
+    for k in range(job.count - 2, -1, -1):
+        index = row % job.axes[k].length
+        row //= job.axes[k].length
+        offsets.step_x += index * job.axes[k].step_x
+        offsets.step_y += index * job.axes[k].step_y
+        offsets.channels += index * job.axes[k].channels
+    return offsets
 
 
 cdef void map_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexcept nogil:
     """Compute at most `CHUNK` elements of a row."""
     cdef const Axis* last = &job.axes[job.count - 1]
+    cdef Axis offsets = offsets_of(job, row)
+    cdef char* x = job.x + offsets.step_x
+    cdef char* y = job.y + offsets.step_y
+    cdef Py_ssize_t channel = offsets.channels
     cdef Py_ssize_t end = min(start + CHUNK, last.length)
-    cdef char* x = job.x
-    cdef char* y = job.y
-    cdef Py_ssize_t channel = 0, index, n
-    cdef int k
-    for k in range(job.count - 2, -1, -1):
-        index = row % job.axes[k].length
-        row //= job.axes[k].length
-        x += index * job.axes[k].step_x
-        y += index * job.axes[k].step_y
-        channel += index * job.axes[k].channels
+    cdef Py_ssize_t n
+    cdef bint is_packed = last.step_x != job.item_x or last.step_y != job.item_y or job.widen != NULL or job.narrow != NULL
     while start < end:
-        n = min(<Py_ssize_t>BLOCK, end - start)
+        n = min(<Py_ssize_t>BLOCK, end - start) if is_packed else end - start
         if job.is_columns:
             channel = start % job.channels
             n = min(n, job.channels - channel)
@@ -205,6 +245,62 @@ cdef void map_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Py_ssize_t unit
     for unit in range(chunk * job.per_chunk, min((chunk + 1) * job.per_chunk, job.rows * job.segments)):
         map_segment(job, unit // job.segments, unit % job.segments * CHUNK)
+
+
+cdef void split_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexcept nogil:
+    """Compute at most `CHUNK` packed pixels of a row: a block of each channel in turn."""
+    cdef char storage[2 * MOST_CHANNELS * BLOCK * LARGEST_PIXEL_ITEM + CACHE_LINE]
+    cdef char* planes = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    cdef const Axis* last = &job.axes[job.count - 1]
+    cdef Axis offsets = offsets_of(job, row)
+    cdef char* y
+    cdef Py_ssize_t end = min(start + CHUNK, last.length)
+    cdef char* args[2]
+    cdef Py_ssize_t[4] lengths
+    cdef Py_ssize_t n
+    cdef int k
+    lengths[1], lengths[2], lengths[3] = BLOCK, job.pixel_channels, job.is_backwards
+    while start < end:
+        n = min(<Py_ssize_t>BLOCK, end - start)
+        args[0], args[1] = job.x + offsets.step_x + start * job.pixel, planes
+        lengths[0] = n
+        job.split(args, lengths)
+        y = job.y + offsets.step_y + (last.length - start - n if job.is_backwards else start) * last.step_y
+        for k in range(job.pixel_channels):
+            map_block(job, planes + k * BLOCK * job.item_x, y + job.target[k], job.parameters + job.parameter[k], n)
+        start += n
+
+
+cdef void packed_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexcept nogil:
+    """Compute at most `CHUNK` packed pixels of a row: all channels in one go."""
+    cdef char storage[TILE_BYTES + CACHE_LINE]
+    cdef const Axis* last = &job.axes[job.count - 1]
+    cdef Axis offsets = offsets_of(job, row)
+    cdef char* y = job.y + offsets.step_y + start * last.step_y
+    cdef char* args[2 + 2 * MOST_CHANNELS]
+    cdef Py_ssize_t[3] lengths
+    cdef int k
+    args[0] = job.x + offsets.step_x + start * job.pixel
+    args[1] = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    for k in range(job.pixel_channels):
+        args[2 + k] = y + job.target[k]
+        args[2 + MOST_CHANNELS + k] = job.parameters + job.parameter[k]
+    lengths[0], lengths[1], lengths[2] = min(<Py_ssize_t>CHUNK, last.length - start), job.channels, job.pixel_channels
+    job.packed(args, lengths)
+
+
+cdef void packed_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef const Job* job = <const Job*>context
+    cdef Py_ssize_t unit
+    for unit in range(chunk * job.per_chunk, min((chunk + 1) * job.per_chunk, job.rows * job.segments)):
+        packed_segment(job, unit // job.segments, unit % job.segments * CHUNK)
+
+
+cdef void split_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef const Job* job = <const Job*>context
+    cdef Py_ssize_t unit
+    for unit in range(chunk * job.per_chunk, min((chunk + 1) * job.per_chunk, job.rows * job.segments)):
+        split_segment(job, unit // job.segments, unit % job.segments * CHUNK)
 
 
 cdef void run_job(Job* job, Task task) noexcept nogil:
@@ -234,22 +330,52 @@ cdef void set_arrays(Job* job, np.ndarray x, np.ndarray y, np.ndarray parameters
 
 cdef void set_axes(Job* job, np.ndarray x, np.ndarray y, int channel_axis) except *:
     """Sort the axes from the output's longest step to its shortest, and join them."""
-    cdef Axis* axis
-    cdef int k
-    steps = y.strides
-    job.count = 0
-    for k in sorted(range(x.ndim), key=lambda k: -abs(steps[k])):
-        if x.shape[k] == 1:
-            continue
-        axis = &job.axes[job.count]
+    cdef Axis sorted_axes[MOST_AXES]
+    cdef Axis axis
+    cdef int k, place, count = 0
+    for k in range(np.PyArray_NDIM(x)):
         axis.length, axis.step_x, axis.step_y = x.shape[k], x.strides[k], y.strides[k]
         axis.channels = k == channel_axis
+        if axis.length == 1:
+            continue
+        place = count
+        while place > 0 and distance(sorted_axes[place - 1].step_y) < distance(axis.step_y):
+            sorted_axes[place] = sorted_axes[place - 1]
+            place -= 1
+        sorted_axes[place] = axis
+        count += 1
+    if count == 0:
+        sorted_axes[0] = axis_of_one()
+        count = 1
+    job.count = 0
+    for k in range(count):
+        job.axes[job.count] = sorted_axes[k]
         job.count += 1
-        if job.count > 1 and not (axis.channels or (axis - 1).channels) and joins(axis - 1, axis):
+        join_plain(job)
+
+
+cdef np.ndarray repeated(np.ndarray parameters):
+    """Return (numbers, a multiple of channels): as many as a block needs."""
+    channels = parameters.shape[1]
+    repetitions = -(-BLOCK // channels)
+    all_of_them = np.empty((parameters.shape[0], repetitions, channels), parameters.dtype)
+    all_of_them[...] = parameters[:, None, :]
+    return all_of_them.reshape(parameters.shape[0], repetitions * channels)
+
+
+cdef void set_pixel_axes(Job* job, np.ndarray x, np.ndarray y) except *:
+    """Take the axes before the channels as they are, joined: the last one has the pixels."""
+    cdef Axis* axis
+    cdef int k
+    job.count = 0
+    for k in range(x.ndim - 1):
+        axis = &job.axes[job.count]
+        axis.length, axis.step_x, axis.step_y, axis.channels = x.shape[k], x.strides[k], y.strides[k], 0
+        job.count += 1
+        if job.count > 1 and joins(axis - 1, axis) and not (job.is_backwards and k == x.ndim - 2):
             join_last(job)
-    if job.count == 0:
-        job.axes[0].length, job.axes[0].step_x, job.axes[0].step_y, job.axes[0].channels = 1, 0, 0, 0
-        job.count = 1
+    # The planes' items are neighbours.
+    job.axes[job.count - 1].step_x = job.item_x
 
 
 def run(str precision, str name, np.ndarray x, np.ndarray y, np.ndarray parameters, int axis=-1, int kind=0):
@@ -277,10 +403,56 @@ def run(str precision, str name, np.ndarray x, np.ndarray y, np.ndarray paramete
     set_axes(&job, x, y, axis)
     choose_row(&job)
     if job.is_columns and parameters.shape[1] < BLOCK:
-        tiled = np.tile(parameters, -(-BLOCK // parameters.shape[1]))
+        tiled = repeated(parameters)
     set_arrays(&job, x, y, tiled)
     cut(&job)
     job.kernel = find_block_kernel(precision, f"{name}_columns" if job.is_columns else f"{name}_row")
     job.kind = kind
     with nogil:
         run_job(&job, map_chunk)
+
+
+def run_packed(str name, np.ndarray x, np.ndarray y, np.ndarray parameters, tuple order):
+    """Do the same for pixels whose channels are neighbours in memory, and return whether they are.
+
+    Parameters
+    ----------
+    name : str
+        The kernels are ``NAME_row`` in float32.
+    x, y : ndarray
+        Of one shape with channels last; apart from each other.
+    parameters : ndarray
+        Of shape (numbers, channels) for the channels of `x`.
+    order : tuple of int
+        The channel of `y` for each one of `x`.
+    """
+    cdef Job job
+    cdef int k, channel, count = x.shape[x.ndim - 1]
+    cdef Py_ssize_t step = x.strides[x.ndim - 1], pixel = x.strides[x.ndim - 2], width = x.shape[x.ndim - 2]
+    if count not in (3, 4) or abs(step) != x.itemsize or abs(pixel) != count * x.itemsize:
+        return False
+    if x.size == 0:
+        return True
+    set_arrays(&job, x, y, parameters)
+    job.kernel = find_block_kernel("float32", f"{name}_row")
+    job.split = find_block_kernel("float32", f"split_{x.itemsize}")
+    job.kind = 0
+    job.pixel = count * x.itemsize
+    job.pixel_channels = count
+    job.is_backwards = pixel < 0
+    if job.is_backwards:
+        job.x += (width - 1) * pixel
+    if step < 0:
+        job.x += (count - 1) * step
+    for k in range(count):
+        channel = k if step > 0 else count - 1 - k
+        job.target[k] = <Py_ssize_t>order[channel] * y.strides[y.ndim - 1]
+        job.parameter[k] = channel * job.item_parameter
+    set_pixel_axes(&job, x, y)
+    cut(&job)
+    job.packed = NULL
+    if name == "image_bytes" and not job.is_backwards and job.narrow == NULL and job.axes[job.count - 1].step_y == job.item_y:
+        job.packed = find_block_kernel("float32", "image_bytes_packed")
+    with nogil:
+        run_job(&job, split_chunk if job.packed == NULL else packed_chunk)
+    return True

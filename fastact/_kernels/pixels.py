@@ -1,4 +1,4 @@
-"""What image kernels need to know of (x*scale - mean)/std: lines through bytes that round as float64 does, or a table."""
+"""What the kernels need to know of (x*scale - mean)/std: lines on which bytes round as in float64, or a table."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple

@@ -15,8 +15,9 @@ ctypedef fused quantized:
     uint16_t
     int16_t
 
-cdef real nearest_integer(real x) noexcept nogil
-cdef int quantize_one(real x, real scale, int zero, int lowest, int highest) noexcept nogil
+cdef int integer_bits(real x) noexcept nogil
+cdef real limited(real x, real low, real high) noexcept nogil
+cdef bint is_ordinary(real scale) noexcept nogil
 cdef real dequantize_one(int q, real scale, int zero) noexcept nogil
 
 cdef void quantize_items(

@@ -5,18 +5,20 @@ parameters (scales, and lengths[1] numbers behind them zero points), lengths[0] 
 """
 
 
-def nearest_integer(x):
-    """Return x rounded to an integer, halves to even, for less than 2**21 in magnitude."""
-    return (x + INTEGER_SHIFT) - INTEGER_SHIFT
+def integer_bits(x):
+    """Return x rounded to an integer, halves to even, for less than 2**21 in magnitude; other bits above the 16th."""
+    return low_bits(x + INTEGER_SHIFT)
 
 
-def quantize_one(x, scale, zero, lowest, highest):
-    """Return x/scale rounded, plus zero, within the limits. NaN gives the lowest."""
-    low, high = real_of(lowest - zero), real_of(highest - zero)
-    q = x / scale
-    q = q if q > low else low
-    q = q if q < high else high
-    return integer_of(nearest_integer(q)) + zero
+def limited(x, low, high):
+    """Return x within the limits, the lower one for NaN."""
+    x = x if x > low else low
+    return x if x < high else high
+
+
+def is_ordinary(scale):
+    """Return whether a scale is positive and nothing overflows or underflows in the quotient of what is in range."""
+    return scale > QUOTIENT_MIN and scale < QUOTIENT_MAX
 
 
 def dequantize_one(q, scale, zero):
@@ -24,13 +26,21 @@ def dequantize_one(q, scale, zero):
 
 
 def quantize_items(x, q, n, scale, zero, lowest, highest):
-    for i in range(n):
-        q[i] = quantize_one(x[i], scale, zero, lowest, highest)
+    """Write x/scale rounded, plus zero, within the limits; the lowest for NaN."""
+    low, high = real_of(lowest - zero), real_of(highest - zero)
+    if is_ordinary(scale):
+        inverse, first, last = ONE / scale, low * scale, high * scale
+        for i in range(n):
+            q[i] = integer_bits(divided(limited(x[i], first, last), scale, inverse)) + zero
+    else:
+        for i in range(n):
+            q[i] = integer_bits(limited(x[i] / scale, low, high)) + zero
 
 
 def quantize_columns_of(x, q, n, scale, zero, lowest, highest):
     for i in range(n):
-        q[i] = quantize_one(x[i], scale[i], integer_of(zero[i]), lowest, highest)
+        low, high = real_of(lowest) - zero[i], real_of(highest) - zero[i]
+        q[i] = integer_bits(limited(x[i] / scale[i], low, high)) + integer_of(zero[i])
 
 
 def quantize_row(args, lengths):
@@ -60,8 +70,14 @@ def quantize_columns(args, lengths):
 
 
 def dequantize_items(q, y, n, scale, zero):
-    for i in range(n):
-        y[i] = dequantize_one(q[i], scale, zero)
+    whole = n // TILE * TILE
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        for j in range(TILE):
+            y[i + j] = dequantize_one(q[i + j], scale, zero)
+    for i in range(n - whole):
+        y[whole + i] = dequantize_one(q[whole + i], scale, zero)
 
 
 def dequantize_columns_of(q, y, n, scale, zero):
