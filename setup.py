@@ -77,9 +77,11 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients")
+LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients", "quantization")
 # Those that only the kernels for binary32 have.
-LOOPS_OF_FLOAT32 = ("conversions", "halves")
+LOOPS_OF_FLOAT32 = ("conversions", "halves", "images")
+# What the texts of kernels include.
+HEADERS = ("primitives", "philox", "conversions", "wide", "images")
 # Public functions of activations.py and grad.py that have no row in the registry.
 BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -228,7 +230,7 @@ def kernel_module(name, source, flags, **options):
         include_dirs=[str(STAGE), str(KERNELS)],
         extra_compile_args=COMPILE_ARGS + flags,
         depends=[
-            *(str(KERNELS / header) for header in ("primitives.h", "philox.h", "conversions.h", "wide.h")),
+            *(str(KERNELS / f"{header}.h") for header in HEADERS),
             str(STAGE / f"{name}.h"),
         ],
         **options,
@@ -256,6 +258,7 @@ def front_doors():
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
         "reductions": ["reductions.pyx"],
+        "channels": ["channels.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [
@@ -305,7 +308,7 @@ def stubs(operators, kernels):
     names = "".join(f"    {name} as {name},\n" for name in [*(row.name for row in operators), *BY_HAND])
     modules_of_functions = ("dropout", "fuse", "normalization", "penalties", "runtime", "softmax")
     families = "".join(map(exported, modules_of_functions))
-    public = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
+    public = ("activations", "grad", "normalization", "penalties", "preprocess", "runtime", "ufuncs")
     modules = "".join(f"from fastact import {name} as {name}\n" for name in public)
     return {
         "__init__.pyi": f"{modules}from fastact.activations import (\n{names})\n"

@@ -1,6 +1,6 @@
 """Activations for NumPy: real ufuncs, right to the last bit and as fast as the memory."""
 
-from fastact import activations, grad, normalization, penalties, runtime, ufuncs
+from fastact import activations, grad, normalization, penalties, preprocess, runtime, ufuncs
 from fastact.activations import *  # noqa: F403
 from fastact.dropout import alpha_dropout, apply_mask, dropout, dropout_mask
 from fastact.fuse import fuse
@@ -19,6 +19,7 @@ __all__ = [
     "dropout_mask",
     "fuse",
     "grad",
+    "preprocess",
     "ufuncs",
     *activations.__all__,
     *normalization.__all__,

@@ -169,6 +169,26 @@ def test_draws_are_vectors(kernel, precision, instruction_set):
         assert any(re.search(ARITHMETIC[precision], line) for line in packed)
 
 
+PREPROCESSING = {
+    "float32": ("image_bytes_packed", "image_bytes_row", "image_words_row", "image_floats_row", "quantize_row"),
+    "float64": ("quantize_row", "dequantize_row"),
+}
+
+
+@pytest.mark.parametrize("instruction_set", VECTOR)
+@pytest.mark.parametrize(
+    ("precision", "kernel"), [(p, kernel) for p, names in PREPROCESSING.items() for kernel in names]
+)
+def test_preprocessing_is_vectors(precision, kernel, instruction_set):
+    """Pixels are split by shuffles, quotients are multiplications; nothing is called."""
+    code = disassembly(f"_{precision}_{instruction_set}")[kernel]
+    assert not re.search(r"\bcall", code)
+    packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
+    assert any(re.search(r"\bv(mul|fmadd|fnmadd|add)\w*p[sd]\b", line) for line in packed)
+    if kernel == "image_bytes_packed":
+        assert any("vpshufb" in line for line in packed)
+
+
 def is_copy(code):
     """Return whether a function only hands over to memcpy or memmove."""
     return len(code.splitlines()) < 20 and re.search(r"mem(cpy|move)@plt", code) is not None

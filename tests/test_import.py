@@ -12,7 +12,7 @@ import fastact
 import processes
 from fastact._kernels.registry import OPERATORS, PUBLIC, kernels
 
-MODULES = ("activations", "grad", "normalization", "penalties", "runtime", "ufuncs")
+MODULES = ("activations", "grad", "normalization", "penalties", "preprocess", "runtime", "ufuncs")
 UNWANTED = ("numba", "torch", "scipy", "matplotlib", "pandas", "sklearn", "dask", "ml_dtypes", "multiprocessing")
 
 

@@ -16,6 +16,11 @@ cdef extern from "primitives.h":
     real mantissa "fastact_mantissa"(real) noexcept nogil
     ctypedef real* output "fastact_output"
     real power_of_two "fastact_power_of_two"(real) noexcept nogil
+    real divided "fastact_divided"(real, real, real) noexcept nogil
+    int low_bits "fastact_low_bits"(real) noexcept nogil
+    enum:
+        TILE "FASTACT_TILE"
+    void will_write "fastact_will_write"(const real*) noexcept nogil
 
 ctypedef real (*formula_1)(real) noexcept nogil
 ctypedef real (*formula_2)(real, real) noexcept nogil

