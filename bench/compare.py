@@ -3,9 +3,9 @@
 Both are built in environments of their own. A pair of processes, one for each build, sits on one processor and measures
 in turns; what counts is each function's time by that of a reference (the textbook's line, or a copy) in the same
 process, the fastest of many short bursts of each. A process keeps what chance gave it, such as where in memory its
-arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far processes of one
-build differ is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
-reported only if a second, longer measurement with new processes says so again.
+arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far processes of
+one build differ is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
+reported only if longer measurements with new processes say so again, twice.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Effort(NamedTuple):
     rounds: int
 
 
-FIRST, SECOND = Effort(pairs=5, turns=6, rounds=3), Effort(pairs=9, turns=12, rounds=3)
+FIRST, SECOND = Effort(pairs=5, turns=16, rounds=3), Effort(pairs=9, turns=24, rounds=3)
 
 
 class Process:
@@ -82,9 +82,15 @@ class Found(NamedTuple):
 
     @property
     def noise(self):
-        """How far processes of one build are from each other: a standard deviation, unmoved by single outliers."""
+        """How far `change` is from what another run would give, from how far processes of one build are apart.
+
+        The standard deviation of a process is taken from the median distance to the median, unmoved by single outliers
+        and corrected for few processes; that of a median of n is 1.2533/sqrt(n) of it.
+        """
         distances = [abs(value - median(values)) for values in self for value in values]
-        return max(LEAST_NOISE, 1.4826 * median(distances))
+        number = len(self.base)
+        of_process = 1.4826 * median(distances) * number / (number - 0.8)
+        return max(LEAST_NOISE, 1.2533 * of_process * math.sqrt(2 / number))
 
     @property
     def is_slower(self):
@@ -106,11 +112,11 @@ def measure(pythons, benchmarks, effort):
     for number in range(effort.pairs):
         # Neither build is always the first to start, or to have its memory.
         order = pythons if number % 2 == 0 else pythons[::-1]
-        with Process(order[0], available[number % len(available)]) as first:
-            with Process(order[1], available[number % len(available)]) as second:
-                pair = (first, second) if number % 2 == 0 else (second, first)
-                for benchmark in benchmarks:
-                    measure_one(pair, benchmark, effort, found[benchmark])
+        processor = available[number % len(available)]
+        with Process(order[0], processor) as first, Process(order[1], processor) as second:
+            pair = (first, second) if number % 2 == 0 else (second, first)
+            for benchmark in benchmarks:
+                measure_one(pair, benchmark, effort, found[benchmark])
         print(".", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     return {benchmark: result for benchmark, result in found.items() if result.base}
@@ -118,7 +124,8 @@ def measure(pythons, benchmarks, effort):
 
 def measure_one(pair, benchmark, effort, found):
     """Let a pair of processes measure a benchmark in turns, and add what each found."""
-    if not all([process.ask(prepare=benchmark) for process in pair]):
+    has_it = [process.ask(prepare=benchmark) for process in pair]
+    if not all(has_it):
         return
     fastest = [[math.inf, math.inf], [math.inf, math.inf]]
     for turn in range(effort.turns):

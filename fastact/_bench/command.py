@@ -97,11 +97,11 @@ def plan(chosen: Sequence[Case], effort: Effort, threads: int) -> list[Work]:
     for case in chosen:
         sizes = effort.sizes if case.family == "activations" else effort.other_sizes
         if threads > 1:
-            sizes = tuple(size for size in sizes if size >= SHOWN)
-        else:
-            work.append((case.name, None, "float32"))
+            work += [(case.name, size, "float32") for size in sizes if size > SHOWN]
+            continue
+        work.append((case.name, None, "float32"))
         work += [(case.name, size, "float32") for size in sizes]
-        work += [(case.name, SHOWN, name) for name in effort.types if name in case.dtypes and threads == 1]
+        work += [(case.name, SHOWN, name) for name in effort.types if name in case.dtypes]
     return work
 
 
