@@ -30,10 +30,10 @@ class Line(NamedTuple):
 
 WIDTH, HEIGHT = 280, 190
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 24
-SIZE_MARKS = ((1, "1"), (2**10, "1 Ki"), (2**20, "1 Mi"), (2**24, "16 Mi"))
+SIZE_MARKS = ((1, "1"), (2**10, "1 Ki"), (2**16, "64 Ki"), (2**24, "16 Mi"))
 SPEED_MARKS = ((0.01, "0.01"), (0.1, "0.1"), (1, "1"), (10, "10"), (100, "100"))
 SIZE = Scale(1, 2**24, LEFT, WIDTH - RIGHT)
-SPEED = Scale(0.01, 200, HEIGHT - BOTTOM, TOP)
+SPEED = Scale(0.002, 200, HEIGHT - BOTTOM, TOP)
 
 
 def speed_against_size(title: str, lines: Iterable[Line]) -> str:

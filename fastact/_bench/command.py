@@ -238,12 +238,18 @@ def ratio_text(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}"
 
 
+def size_text(size: int) -> str:
+    return f"{size // 2**20} Mi" if size >= 2**20 else f"{size // 2**10} Ki" if size >= 2**14 else f"{size:,}"
+
+
 def ulp_text(error: float | str | None) -> str:
     """Return an error as text, readable from 0 to infinity."""
     if error is None:
         return ""
     value = float(error)
-    return "wrong" if math.isinf(value) else f"{value:.2f}" if value < 100 else f"{value:.0e}".replace("e+0", "e")
+    if value < 100 or math.isinf(value):
+        return "wrong" if math.isinf(value) else f"{value:.2f}" if value else "0"
+    return f"{value:.0e}".replace("e+0", "e")
 
 
 def summary(found: Record, with_peers: bool) -> list[str]:

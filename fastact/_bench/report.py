@@ -8,7 +8,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from fastact._bench import charts, record
-from fastact._bench.command import SHOWN, library, of_copy, ratio_text, shown, ulp_text
+from fastact._bench.command import SHOWN, library, of_copy, ratio_text, shown, size_text, ulp_text
 from fastact._bench.record import Record
 
 Entry = dict[str, Any]
@@ -130,7 +130,7 @@ def track(errors: dict[str, Any]) -> str:
         if name in errors
     )
     return (
-        f'<span class="ulp"><span class="ours num">{ulp_text(errors["fastact"])}</span>'
+        f'<span class="ulp"><span class="ours num">{ulp_text(errors["fastact"])} <i>ULP</i></span>'
         f'<span class="track"><em style="left:{place(1):.0f}%"></em>{dots}</span>'
         f'<span class="naive">{ulp_text(errors.get("naive"))}</span></span>'
     )
@@ -154,7 +154,7 @@ def against_size(found: Record) -> str:
     return (
         "<h2>Speed against size</h2><p>Gigabytes that are read and written a second, against the number of float32 "
         "elements; one thread. The dashed roof is a copy of the same array: what reads its input and writes "
-        "a result is not faster than memory. Left, a call costs more than the elements; right, arrays are larger than the "
+        "a result is not faster than memory. Left, a call costs more than the elements; right, arrays exceed the "
         f'caches.</p><div class="key">{keys}{key("copy", "copy (np.copyto)")}</div>'
         f'<div class="grid-of-charts">{"".join(figures)}</div>'
     )
@@ -201,10 +201,6 @@ def threads(found: Record) -> str:
         f'that uses as many threads.</p><details><summary>{len(rows)} functions</summary><div class="scroll"><table>'
         f"<tr><th></th>{heads}</tr>{''.join(rows)}</table></div></details>"
     )
-
-
-def size_text(size: int) -> str:
-    return f"{size // 2**20} Mi" if size >= 2**20 else f"{size // 2**10} Ki" if size >= 2**14 else f"{size:,}"
 
 
 def complete(found: Record) -> str:
