@@ -51,7 +51,7 @@ bench-save: $(VENV)/installed $(VENV)/bench
 # Is the working tree slower than a revision? Status 1 if it is. ARGS="--only softmax", "--instructions", "--all".
 REV ?= HEAD
 bench-compare: $(VENV)/installed $(VENV)/bench
-	$(INSTALLED) bench/compare.py $(REV) $(ARGS)
+	$(BIN)/python bench/compare.py $(REV) $(ARGS)
 
 # What the documentation's figures are from. Measured in pieces, each short enough for a machine that others use, too:
 # status 3 says that there is more. QUIET may be a command that keeps the others off meanwhile.

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 import fastact
-from fastact import testing
 from fastact._bench import record
 
 
@@ -32,46 +31,27 @@ def columns():
     return np.random.default_rng(0).standard_normal((100_000, 2), dtype=np.float32) + np.float32(1e6)
 
 
-def numba_times_as_fast():
-    """How many times as fast elu's kernel by Numba is, 65,536 float32 elements in cache."""
-    x = np.random.default_rng(0).standard_normal(2**16, dtype=np.float32)
-    y = np.empty_like(x)
-
-    def under(backend):
-        def call():
-            fastact.set_backend(backend)
-            fastact.elu(x, out=y)
-
-        return call
-
-    fastact.set_num_threads(1)
-    fastact.set_backend("numba")
-    fastact.warmup(["elu"], ["float32"])
-    return f"{testing.compare(under('cython'), under('numba'), rounds=100).ratio:.1f} times"
-
-
 def gelu_error_by_torch():
-    """The error of torch's gelu at -3 in float32, in ULP, to two digits at most."""
-    from torch import tensor
-    from torch.nn.functional import gelu
-
-    x = np.float32(-3)
-    exact = fastact.gelu(np.float64(x))
-    error = abs(gelu(tensor(x)).item() - exact) / np.spacing(np.float32(abs(exact)))
+    """The error of torch's gelu at -3 in float32, in ULP, to one digit. Of its vector loop: short arrays have another."""
+    exact = fastact.gelu(-3.0)
+    error = abs(gelu_by_torch(np.float32([-3]))[0] - exact) / np.spacing(np.float32(abs(exact)))
     return f"{float(f'{error:.1g}'):.0f} ULP"
 
 
 def gelu_zero_by_torch():
-    """The largest argument, to two decimals, from which on torch's gelu is 0."""
+    """The argument, in hundredths, from which on downwards torch's gelu is 0."""
+    x = np.arange(-700, -400, dtype=np.float32) / 100
+    return f"{x[gelu_by_torch(x) != 0].min() - 0.01:.2f}"
+
+
+def gelu_by_torch(x):
     from torch import from_numpy
     from torch.nn.functional import gelu
 
-    x = np.arange(-700, -400, dtype=np.float32) / 100
-    zero = x[gelu(from_numpy(np.repeat(x, 64))).numpy()[::64] == 0]
-    return f"{zero.max():.2f}"
+    return gelu(from_numpy(np.repeat(x, 64))).numpy()[::64]
 
 
-FIGURES = (variance_by_numpy, deviation_by_torch, numba_times_as_fast, gelu_error_by_torch, gelu_zero_by_torch)
+FIGURES = (variance_by_numpy, deviation_by_torch, gelu_error_by_torch, gelu_zero_by_torch)
 
 
 def main():

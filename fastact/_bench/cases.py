@@ -80,8 +80,9 @@ class Prepared(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """The number of elements of the largest array."""
-        return max(array.size for array in self.arrays)
+        """The number of elements of the largest array, of a mask the number of its bits."""
+        first = self.arguments[0]
+        return first if isinstance(first, int) else max(array.size for array in self.arrays)
 
     @property
     def arrays(self) -> list[Array]:

@@ -76,7 +76,7 @@ class Bar(NamedTuple):
 
 OURS, THEIRS, INK, FAINT, PAPER = "#1f6fb4", "#c2571a", "#1c2128", "#8a919b", "#ffffff"
 ROW_HEIGHT, HEAD, FOOT = 22, 64, 40
-NAMES, BARS, ERRORS = 104, (110, 560), (690, 930)
+NAMES, BARS, ERRORS = 200, (208, 620), (730, 950)
 RATIO = Scale(0.5, 400, *BARS)
 ULP = Scale(0.03, 1e10, *ERRORS)
 

@@ -369,7 +369,7 @@ def installed() -> list[str]:
 def offers(prepared: Prepared) -> dict[str, Call]:
     """Return what the installed libraries have for a case: ``torch`` writes into the result, ``torch new`` does not."""
     case, arguments = prepared.case, prepared.arguments
-    if np.dtype(np.float16) in {array.dtype for array in prepared.arrays}:
+    if not isinstance(arguments[0], np.ndarray) or arguments[0].dtype == np.float16:
         return {}
     calls = {}
     for name in installed():
