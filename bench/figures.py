@@ -32,7 +32,7 @@ def columns():
 
 
 def gelu_error_by_torch():
-    """The error of torch's gelu at -3 in float32, in ULP, to one digit. Of its vector loop: short arrays have another."""
+    """The error of torch's gelu at -3 in float32, in ULP, to one digit: of its vector loop, not of short arrays."""
     exact = fastact.gelu(-3.0)
     error = abs(gelu_by_torch(np.float32([-3]))[0] - exact) / np.spacing(np.float32(abs(exact)))
     return f"{float(f'{error:.1g}'):.0f} ULP"
