@@ -54,10 +54,11 @@ bench-compare: $(VENV)/installed $(VENV)/bench
 	$(BIN)/python bench/compare.py $(REV) $(ARGS)
 
 # What the documentation's figures are from. Measured in pieces, each short enough for a machine that others use, too:
-# status 3 says that there is more. QUIET may be a command that keeps the others off meanwhile.
+# status 3 says that there is more. QUIET may be a command that keeps the others off meanwhile. What was measured of this
+# build when it was interrupted is kept in the .part.
 RESULTS := bench/results/results.json
 bench-record: $(VENV)/installed $(VENV)/peers
-	@mkdir -p $(@D) && rm -f $(RESULTS).part
+	@mkdir -p $(dir $(RESULTS))
 	@while $(QUIET) $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
 		status=$$?; test $$status -eq 3; do tail -1 $(VENV)/record.txt; done; test $$status -eq 0
 	$(QUIET) $(INSTALLED) bench/figures.py $(RESULTS).part

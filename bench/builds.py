@@ -38,13 +38,20 @@ def key_of(tree):
     return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
-def python_of(revision):
-    """Return the interpreter of an environment with the revision installed, built if it is not there yet."""
-    tree = tree_of(revision)
+def pythons_of(*revisions):
+    """Return the interpreters of environments with the revisions installed, built if they are not there yet.
+
+    What the working tree is, is settled before anything is built: it may be changed meanwhile.
+    """
+    trees = [tree_of(revision) for revision in revisions]
+    return [python_of(tree, revision or "the working tree") for tree, revision in zip(trees, revisions, strict=True)]
+
+
+def python_of(tree, name):
     home = KEPT / key_of(tree)
     python = home / "bin" / "python"
     if not (home / "complete").exists():
-        print(f"Building {revision or 'the working tree'} in {home} ...", flush=True)
+        print(f"Building {name} in {home} ...", flush=True)
         build(tree, home, python)
     return python
 

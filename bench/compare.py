@@ -196,7 +196,7 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     parser.add_argument("--instructions", action="store_true", help="count instructions instead, by valgrind")
     options = parser.parse_args()
-    pythons = [builds.python_of(options.revision), builds.python_of(None)]
+    pythons = builds.pythons_of(options.revision, None)
 
     from fastact._bench.cases import CASES
 

@@ -156,6 +156,16 @@ def test_what_is_recorded_is_not_measured_again(measured):
     assert record.load(paths[0]) == found
 
 
+def test_a_record_of_another_build_is_not_gone_on_with(measured, tmp_path):
+    path = tmp_path / "record.json"
+    record.save(measured[1] | {"build": "another"}, path)
+    before = path.read_text()
+    ended = processes.run("-m", "fastact", "bench", "--quick", "--only", "hardshrink", "--json", str(path))
+    assert "another build" in ended.stderr
+    assert ended.returncode != 0
+    assert path.read_text() == before
+
+
 def test_unfinished_has_a_status(tmp_path):
     path = tmp_path / "record.json"
     options = ["--quick", "--only", "relu", "--json", str(path), "--seconds", "0.1"]

@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_paths(arguments)
     effort = QUICK if arguments.quick else FULL
     found = record.load(arguments.json) if arguments.json and arguments.json.exists() else record.new()
+    if not record.is_of_this(found):
+        raise SystemExit(f"--json: {str(arguments.json)!r} is of another build, machine or version: name another file")
     chosen = [case for case in CASES if arguments.only in case.name]
     if not chosen:
         raise SystemExit(f"--only: there is no benchmark with {arguments.only!r} in its name")

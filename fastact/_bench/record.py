@@ -1,6 +1,7 @@
 """What was measured, where, with what and when: the JSON from which every figure and picture is made."""
 
 import datetime as dt
+import hashlib
 import json
 import os
 import platform
@@ -29,11 +30,28 @@ class Key(NamedTuple):
 
 def new() -> Record:
     """Return a record without measurements."""
-    return {"date": now(), "machine": machine(), "versions": versions(), "speed": [], "accuracy": []}
+    return {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "build": build(),
+        "speed": [],
+        "accuracy": [],
+    }
 
 
-def now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+def is_of_this(found: Record) -> bool:
+    """Return whether a record is of this machine, these versions and this very build, and can be gone on with."""
+    here = new()
+    return all(found.get(name) == here[name] for name in ("machine", "versions", "build"))
+
+
+def build() -> str:
+    """Return what identifies the build: a digest of its libraries."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(ufuncs.__file__).parent.glob("*.so")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def machine() -> dict[str, Any]:
