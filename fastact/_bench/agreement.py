@@ -49,7 +49,7 @@ def terms(prepared: Prepared, exact: Array) -> Any:
     """Return the size of what is added up to a result."""
     case, first = prepared.case, prepared.arguments[0]
     is_element_wise = case.family in {"activations", "gradients"} and exact.shape == first.shape
-    size = np.abs(exact) if is_element_wise else np.max(np.abs(exact), initial=0)
+    size = np.abs(exact) if is_element_wise else np.max(np.abs(exact), where=np.isfinite(exact), initial=0)
     if case.name.startswith("grad."):
         size = size + (np.abs(first.astype(exact.dtype)) if is_element_wise else np.max(np.abs(first)))
     return size
@@ -60,14 +60,17 @@ def check_values(name: str, ours: Array, theirs: Array, exact: Array, terms: Any
     assert ours.shape == theirs.shape == exact.shape, f"{name}: shapes {ours.shape}, {theirs.shape}, {exact.shape}"
     if not ours.size:
         return
+    if exact.dtype.kind != "f":
+        ours, theirs, exact = (array.astype(np.float64) for array in (ours, theirs, exact))
     floats = [array.dtype for array in (ours, theirs) if array.dtype.kind == "f"]
     narrow = min(floats, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
     unit = np.finfo(narrow).eps
     # 1: a sum of terms of order 1, taken in binary64, may be left with that much of an error itself.
     allowed = np.abs(theirs - exact) + UNITS * (unit * terms + np.finfo(np.float64).eps + smallest(narrow))
-    excess = np.where(np.isfinite(theirs), np.abs(ours.astype(exact.dtype) - theirs) - allowed, 0)
+    is_known = np.isfinite(theirs) & np.isfinite(exact)
+    excess = np.where(is_known, np.abs(ours.astype(exact.dtype) - theirs) - allowed, 0)
     worst = np.unravel_index(np.argmax(excess), excess.shape)
-    off = np.where(np.isfinite(theirs), np.abs(theirs - exact), 0) / (np.max(terms) + smallest(narrow))
+    off = np.where(is_known, np.abs(theirs - exact), 0) / (np.max(terms) + smallest(narrow))
     assert off.max() <= ANOTHER_THING[narrow.name], f"{name}: the other computes something else, {off.max():.1e} off"
     assert excess[worst] <= 0, (
         f"{name}: {ours[worst]!r} at {worst}, the other has {theirs[worst]!r}, in a wider type {exact[worst]!r}"

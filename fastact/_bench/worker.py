@@ -6,6 +6,7 @@ Reads a plan from the standard input, one line of JSON, and writes a line of JSO
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ def main() -> None:
 
     peers.use_threads(plan["threads"])
     settle(plan["threads"])
+    warnings.simplefilter("ignore")  # of libraries: what they announce for later
     for entry in measured(plan):
         print(json.dumps(entry), file=results, flush=True)
 
