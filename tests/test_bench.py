@@ -266,3 +266,18 @@ fn=(2)
 def test_callgrind_output():
     instructions = script("instructions")
     assert instructions.own_costs(CALLGRIND) == {"_float32_avx2 scalar_elu": 127}
+
+
+def test_promises():
+    """What is slower than a library or a copy is named, unless the noise explains it."""
+    promises = script("promises")
+    ns = {"fastact": [100.0, 100.0], "fastact new": [100.0, 100.0], "naive": [200.0, 200.0], "torch": [90.0, 90.0]}
+    entry = {"case": "elu", "size": command.SHOWN, "dtype": "float32", "threads": 1, "family": "activations"}
+    entry |= {"elements": 1, "bytes": 8, "copied": 8, "noise": 0.01, "ns": ns}
+    beside_best, beside_named = promises.promises({"speed": [entry]})
+    assert (beside_best.found, beside_best.least, beside_best.is_kept) == (0.9, 1.0, False)
+    assert (beside_named.found, beside_named.least, beside_named.is_kept) == (0.9, 4.0, False)
+    assert next(promises.promises({"speed": [entry | {"noise": 0.06}]})).is_kept
+    large = entry | {"size": promises.LARGE, "ns": ns | {"copy": [95.0, 95.0]}}
+    (of_copy,) = promises.promises({"speed": [large]})
+    assert (of_copy.least, of_copy.is_kept) == (0.9, True)
