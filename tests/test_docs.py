@@ -173,3 +173,17 @@ def test_results_are_written_from_the_record(name, write):
     results = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(results)
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == getattr(results, write)(RECORD), "make docs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/performance.md"])
+@pytest.mark.usefixtures("threads_are_put_back")
+def test_examples_of_documents(name):
+    backend = fastact.get_backend()
+    report = []
+    text = (ROOT / name).read_text()
+    # A fence is no output.
+    examples = doctest.DocTestParser().get_doctest(re.sub(r"^```.*$", "", text, flags=re.MULTILINE), {}, name, None, 0)
+    doctest.DocTestRunner().run(examples, out=report.append)
+    fastact.set_backend(backend)
+    assert examples.examples
+    assert not report, "".join(report)
