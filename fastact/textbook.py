@@ -121,6 +121,10 @@ def gelu(x: Array) -> Any:
     return 0.5 * x * (1 + erf(x / math.sqrt(2)))
 
 
+def quick_gelu(x: Array) -> Any:
+    return x / (1 + np.exp(-1.702 * x))
+
+
 def glu(x: Array) -> Any:
     a, b = np.split(x, 2, axis=-1)
     return a * sigmoid(b)
