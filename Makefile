@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # What the package is built of, without what is built in place.
-SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_kernels/*.py \
+SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_bench/*.py fastact/_kernels/*.py \
 	fastact/_kernels/*.pyi fastact/_kernels/*.pyx fastact/_kernels/*.pxd fastact/_kernels/*.h \
 	fastact/_kernels/*.hpp fastact/_kernels/*.cpp)
 
@@ -22,7 +22,7 @@ PROMISES := $(addprefix tests/test_,dropout.py environment.py gated.py layouts.p
 # Exit status 5: ARGS selects no such test.
 UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest -n auto $(2) $(ARGS) || test $$? -eq 5
 
-.PHONY: demo test lint bench accuracy docs format clean
+.PHONY: demo test lint bench bench-save bench-compare bench-record accuracy docs format clean
 .DELETE_ON_ERROR:
 
 OUT ?= demo.png
@@ -41,23 +41,45 @@ lint: $(VENV)/installed $(VENV)/lint
 	$(BIN)/mypy
 	cd $(VENV) && bin/stubtest fastact --mypy-config-file ../pyproject.toml --concise --ignore-missing-stub
 
+# Every public function beside the textbook's lines, for pytest-benchmark; ARGS="--quick", "--peers", "-k softmax".
 bench: $(VENV)/installed $(VENV)/bench
-	$(BIN)/python bench/speed.py $(ARGS)
+	$(INSTALLED) -m pytest bench $(ARGS)
+
+# The same, kept in .benchmarks to be compared with `pytest-benchmark compare`.
+bench-save: $(VENV)/installed $(VENV)/bench
+	$(INSTALLED) -m pytest bench --benchmark-autosave $(ARGS)
+
+# Is the working tree slower than a revision? Status 1 if it is. ARGS="--only softmax", "--instructions", "--all".
+REV ?= HEAD
+bench-compare: $(VENV)/installed $(VENV)/bench
+	$(BIN)/python bench/compare.py $(REV) $(ARGS)
+
+# What the documentation's figures are from. Measured in pieces, each short enough for a machine that others use, too:
+# status 3 says that there is more. QUIET may be a command that keeps the others off meanwhile. What was measured of this
+# build when it was interrupted is kept in the .part.
+RESULTS := bench/results/results.json
+bench-record: $(VENV)/installed $(VENV)/peers
+	@mkdir -p $(dir $(RESULTS))
+	@while $(QUIET) $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
+		status=$$?; test $$status -eq 3; do tail -1 $(VENV)/record.txt; done; test $$status -eq 0
+	$(QUIET) $(INSTALLED) bench/figures.py $(RESULTS).part
+	mv $(RESULTS).part $(RESULTS)
 
 # Hours for all of it; ARGS="sigmoid grad.silu" is what changed.
-accuracy: $(VENV)/installed $(VENV)/bench
+accuracy: $(VENV)/installed $(VENV)/accuracy
 	$(BIN)/python bench/accuracy.py $(ARGS)
 
+# From the registry and from what was recorded; nothing is measured.
 docs: $(VENV)/installed
 	$(INSTALLED) docs/operators.py docs/operators.md
-	$(INSTALLED) -m fastact demo --out docs/demo.png
+	$(INSTALLED) docs/results.py $(RESULTS)
 
 format: $(VENV)/lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo.png .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench .benchmarks build dist *.egg-info demo.png .pytest_cache .mypy_cache .ruff_cache
 	rm -f fastact/*.pyi fastact/_kernels/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -73,7 +95,11 @@ $(VENV)/installed: $(SOURCES) | $(VENV)/created
 	$(BIN)/python -m pip install --quiet ".[demo]"
 	@touch $@
 
+$(VENV)/peers: pyproject.toml $(VENV)/installed | $(VENV)/created
+	$(BIN)/python -m pip install --quiet ".[peers]"
+	@touch $@
+
 # The dependency groups of pyproject.toml.
-$(VENV)/test $(VENV)/lint $(VENV)/bench: pyproject.toml | $(VENV)/created
+$(VENV)/test $(VENV)/lint $(VENV)/bench $(VENV)/accuracy: pyproject.toml | $(VENV)/created
 	$(BIN)/python -m pip install --quiet --group $(@F)
 	@touch $@

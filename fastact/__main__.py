@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from math import inf
+from pathlib import Path
 
 
 def info(_: argparse.Namespace) -> None:
@@ -21,6 +23,13 @@ def demo(arguments: argparse.Namespace) -> None:
     run(arguments.out, arguments.quick)
 
 
+def bench(arguments: argparse.Namespace) -> None:
+    """Measure every function beside the textbook's lines, and with --peers beside other libraries."""
+    from fastact._bench.command import run
+
+    run(arguments)
+
+
 Command = Callable[[argparse.Namespace], None]
 Options = dict[str, dict[str, object]]
 
@@ -29,6 +38,15 @@ COMMANDS: dict[Command, Options] = {
     demo: {
         "--out": {"default": "demo.png", "metavar": "FILE", "help": "the picture to write (default: demo.png)"},
         "--quick": {"action": "store_true", "help": "a smaller array and fewer rounds: a few seconds"},
+    },
+    bench: {
+        "--quick": {"action": "store_true", "help": "fewer sizes and rounds: half a minute"},
+        "--peers": {"action": "store_true", "help": 'beside other libraries: pip install "fastact[peers]"'},
+        "--html": {"type": Path, "metavar": "FILE", "help": "write a report, complete in one file"},
+        "--json": {"type": Path, "metavar": "FILE", "help": "record here; what it has already is not measured again"},
+        "--only": {"default": "", "metavar": "TEXT", "help": "functions with this in their name"},
+        "--backend": {"default": "cython", "choices": ("cython", "numba", "auto"), "help": "default: cython"},
+        "--seconds": {"type": float, "default": inf, "help": "stop after so many, with status 3 if unfinished"},
     },
 }
 

@@ -214,7 +214,7 @@ def gelu(x: ArrayLike, approximate: str = "none", **options: Any) -> Any:
     ``x*erfc(-x/sqrt(2))/2``, or ``x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2``
 
     gelu(-inf) is -0.0, gelu(inf) is inf; NaN stays NaN and zeros keep their sign. Nothing cancels in the left tail,
-    which reaches down to the smallest subnormal; torch is 2000 ULP off at -3 in float32, and has 0 from -5.55 on.
+    which reaches down to the smallest subnormal; torch is 1000 ULP off at -3 in float32, and has 0 from -5.55 on.
     `fastact.ufuncs.gelu` and `fastact.ufuncs.gelu_tanh` are the two ufuncs.
 
     Error at most 2 ULP in float32 and float64, of the tanh form 1 ULP in float32; subnormal results included.

@@ -1,6 +1,5 @@
 """The demo: every kernel on two photographs, beside the NumPy line of the textbooks. Needs the extra fastact[demo]."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 import fastact
 from fastact import textbook
+from fastact._bench import accuracy
 from fastact._kernels import ufuncs
 from fastact._kernels.registry import OPERATORS, Operator
 
@@ -52,18 +52,6 @@ class Result(NamedTuple):
     name: str
     ours: Contender
     textbook: Contender | None
-
-
-class Binary64:
-    """Binary64 NumPy as the namespace that the registry's references are called with."""
-
-    erfc = np.vectorize(math.erfc, otypes=[np.float64])
-
-    def constant(self, digits: str) -> np.float64:
-        return np.float64(digits)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
 
 
 def run(out: str, quick: bool) -> None:
@@ -159,13 +147,8 @@ def largest_error(row: Operator, x: Array, parameters: Sequence[float], y: Array
     with np.errstate(all="ignore"):
         for start in range(0, x.size, CHUNK):
             part = slice(start, start + CHUNK)
-            exact = row.reference(
-                Binary64(), x[part].astype(np.float64), *(np.float64(np.float32(p)) for p in parameters)
-            )
-            # frexp's mantissa is in [1/2, 1), subnormal numbers share the last exponent.
-            ulp = np.ldexp(1.0, np.maximum(np.frexp(exact)[1], -125) - 24)
-            error = np.abs(y[part] - exact) / ulp
-            largest = max(largest, float(np.max(np.where(np.isfinite(error), error, np.inf))))
+            exact = accuracy.exact_values(row, x[part], parameters)
+            largest = max(largest, float(np.max(accuracy.errors(y[part], exact))))
     return largest
 
 

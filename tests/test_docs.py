@@ -1,14 +1,17 @@
 """The documentation: examples run, sections present, numbers right."""
 
 import doctest
+import importlib.util
 import inspect
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastact
 from cases import CASES, each_case
+from fastact._bench import record
 from fastact._kernels.registry import OPERATORS
 
 SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
@@ -115,3 +118,72 @@ def test_examples_show_both_sides(row):
     assert len(np.unique(x)) == len(x) >= 3
     assert len(row.source) > 10
     assert len(row.grad_special_values) > 5
+
+
+# ---- Figures: what was measured is in the record, and what is written from the record is up to date.
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = ("README.md", "CONTRIBUTING.md", "docs/performance.md")
+RECORD = record.load(ROOT / "bench" / "results" / "results.json")
+UNITS = r"(?:times as|ns|us|ms|GB/s|ULP|%)"
+FIGURE = re.compile(rf"(?<![\w.*-])\d+(?:\.\d+)?\s?{UNITS}(?!\w)")
+# Not measured: the bounds that test_accuracy.py checks, and constants of tiers.pyx and bench/compare.py.
+PROMISED = {"1 ULP", "2 ULP", "50 ms", "5%", "15%"}
+
+
+def unmeasured(text):
+    """Return the figures with a unit in a text that are neither recorded nor promised."""
+    recorded = {figure["text"] for figure in RECORD["figures"].values()}
+    flat = (" ".join(found.split()) for found in FIGURE.findall(text))
+    return [figure for figure in flat if figure not in PROMISED and figure.removesuffix(" as") not in recorded]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_figures_are_recorded(name):
+    assert unmeasured((ROOT / name).read_text()) == []
+
+
+@each_function
+def test_figures_of_docstrings_are_recorded(function):
+    """The bounds in docstrings are the registry's, and those of `test_reductions.py`: they are checked there."""
+    text = re.sub(r"at most [\d.]+ ULP[^.]*\.", "", inspect.getdoc(function))
+    assert [figure for figure in unmeasured(text) if "ULP" not in figure or f"{figure} off" in text] == []
+
+
+def test_an_unmeasured_figure_is_found():
+    assert unmeasured("It takes 0.31 ns, is 7 times as fast and 2 ULP off.") == ["0.31 ns", "7 times as"]
+
+
+def test_recorded_figures_are_quoted():
+    """Measured again, a figure may have changed: its text is then found nowhere."""
+    texts = [(ROOT / "README.md").read_text(), *(inspect.getdoc(function) for function in FUNCTIONS)]
+    for name, figure in RECORD["figures"].items():
+        assert any(re.search(rf"(?<![\w.]){re.escape(figure['text'])}(?!\w)", text) for text in texts), name
+
+
+def test_record_says_where_with_what_and_when():
+    assert RECORD["machine"]["processor"]
+    assert {"fastact", "numpy", "python", "torch"} <= set(RECORD["versions"])
+    assert RECORD["date"]
+
+
+@pytest.mark.parametrize(("name", "write"), [("results.md", "text"), ("results.svg", "picture")])
+def test_results_are_written_from_the_record(name, write):
+    spec = importlib.util.spec_from_file_location("results", ROOT / "docs" / "results.py")
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == getattr(results, write)(RECORD), "make docs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/performance.md"])
+@pytest.mark.usefixtures("threads_are_put_back")
+def test_examples_of_documents(name):
+    backend = fastact.get_backend()
+    report = []
+    text = (ROOT / name).read_text()
+    # A fence is no output.
+    examples = doctest.DocTestParser().get_doctest(re.sub(r"^```.*$", "", text, flags=re.MULTILINE), {}, name, None, 0)
+    doctest.DocTestRunner().run(examples, out=report.append)
+    fastact.set_backend(backend)
+    assert examples.examples
+    assert not report, "".join(report)
