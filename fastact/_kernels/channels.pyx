@@ -15,15 +15,10 @@ import numpy as np
 from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.ufuncs import KERNELS
 from fastact._kernels.tiers cimport Task
-from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_chunks
+from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
+from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
-
-cdef extern from "environment.h" nogil:
-    ctypedef struct Environment "fastact_environment":
-        pass
-    Environment enter_environment "fastact_enter_environment"() noexcept
-    void leave_environment "fastact_leave_environment"(Environment) noexcept
 
 ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
 
@@ -194,7 +189,7 @@ cdef void map_block(const Job* job, char* x, char* y, char* parameters, Py_ssize
         args[0] = conversion[1]
     if is_scattered or job.narrow != NULL:
         args[1] = buffers + 2 * BLOCK * LARGEST_ITEM
-    job.kernel(args, lengths)
+    run_block(job.kernel, args, lengths)
     args[0] = args[1]
     if job.narrow != NULL:
         conversion[0], conversion[1] = args[1], buffers + 3 * BLOCK * LARGEST_ITEM if is_scattered else y
@@ -264,7 +259,7 @@ cdef void split_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexce
         n = min(<Py_ssize_t>BLOCK, end - start)
         args[0], args[1] = job.x + offsets.step_x + start * job.pixel, planes
         lengths[0] = n
-        job.split(args, lengths)
+        run_block(job.split, args, lengths)
         y = job.y + offsets.step_y + (last.length - start - n if job.is_backwards else start) * last.step_y
         for k in range(job.pixel_channels):
             map_block(job, planes + k * BLOCK * job.item_x, y + job.target[k], job.parameters + job.parameter[k], n)
@@ -286,7 +281,7 @@ cdef void packed_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexc
         args[2 + k] = y + job.target[k]
         args[2 + MOST_CHANNELS + k] = job.parameters + job.parameter[k]
     lengths[0], lengths[1], lengths[2] = min(<Py_ssize_t>CHUNK, last.length - start), job.channels, job.pixel_channels
-    job.packed(args, lengths)
+    run_block(job.packed, args, lengths)
 
 
 cdef void packed_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
