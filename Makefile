@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # What the package is built of, without what is built in place.
-SOURCES := pyproject.toml setup.py $(wildcard fastact/*.py fastact/_bench/*.py fastact/_kernels/*.py \
+SOURCES := pyproject.toml setup.py $(wildcard examples/*.py fastact/*.py fastact/_*/*.py fastact/demo/*.py \
 	fastact/_kernels/*.pyi fastact/_kernels/*.pyx fastact/_kernels/*.pxd fastact/_kernels/*.h \
 	fastact/_kernels/*.hpp fastact/_kernels/*.cpp)
 
@@ -79,7 +79,7 @@ format: $(VENV)/lint
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .bench .benchmarks build dist *.egg-info demo.png .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench .benchmarks build dist *.egg-info activation_zoo.png demo.png .pytest_cache .mypy_cache .ruff_cache
 	rm -f fastact/*.pyi fastact/_kernels/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

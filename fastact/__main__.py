@@ -1,6 +1,7 @@
 """The command line: ``python -m fastact COMMAND``."""
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from math import inf
@@ -15,12 +16,33 @@ def info(_: argparse.Namespace) -> None:
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Run every kernel over two photographs, beside textbook NumPy; print speed and accuracy and save a picture."""
-    try:
-        from fastact.demo import run
-    except ModuleNotFoundError as error:
-        sys.exit(f'The demo needs {error.name}, which is not installed: pip install "fastact[demo]"')
+    """Run every kernel over two photographs, train a network, run another one, all beside textbook NumPy."""
+    from fastact.demo import run
+
     run(arguments.out, arguments.quick)
+
+
+def apply(arguments: argparse.Namespace) -> None:
+    """Apply an operator to a .npy file of any size, block by block, within some 100 MiB of memory.
+
+    OP is an element-wise operator, prelu with one weight and rrelu as after training; glu, softmax, softmin,
+    log_softmax or standardize along --param axis=K, or axis=J,K for neighbouring axes. Parameters have the names of
+    the function fastact.OP (for standardize, fastact.preprocess.standardize) and its defaults.
+
+    An axis too long for memory is read twice, first for its sum or its moments, which are added up in float64: such
+    results may differ from those in memory in the last place, in float64 by 1e-13. All others have the same bits.
+
+    The output appears when it is complete. Until then it is .OUT.npy.*.part in the same directory. After an
+    interruption the same command goes on from there if results are written in order, which they are but where a long
+    axis before the last ones is worked on in columns; any other command with this output removes it.
+    """
+    from fastact._apply.command import run
+    from fastact._apply.errors import ApplyError
+
+    try:
+        print(run(arguments.operator, arguments.input, arguments.out, arguments.param, arguments.dtype))
+    except ApplyError as error:
+        sys.exit(f"fastact apply: {error}")
 
 
 def bench(arguments: argparse.Namespace) -> None:
@@ -39,6 +61,13 @@ COMMANDS: dict[Command, Options] = {
         "--out": {"default": "demo.png", "metavar": "FILE", "help": "the picture to write (default: demo.png)"},
         "--quick": {"action": "store_true", "help": "a smaller array and fewer rounds: a few seconds"},
     },
+    apply: {
+        "operator": {"metavar": "OP", "help": "the operator's name"},
+        "input": {"metavar": "IN.npy", "type": Path, "help": "bool, integers or floats, in C or Fortran order"},
+        "-o": {"dest": "out", "metavar": "OUT.npy", "type": Path, "required": True, "help": "appears when complete"},
+        "--param": {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a parameter of the operator"},
+        "--dtype": {"metavar": "TYPE", "help": "compute in float16, float32 or float64 and write that"},
+    },
     bench: {
         "--quick": {"action": "store_true", "help": "fewer sizes and rounds: half a minute"},
         "--peers": {"action": "store_true", "help": 'beside other libraries: pip install "fastact[peers]"'},
@@ -56,7 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fastact", description="Activations for NumPy.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, options in COMMANDS.items():
-        subparser = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
+        text = inspect.getdoc(command) or ""
+        subparser = commands.add_parser(
+            command.__name__,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         subparser.set_defaults(run=command)
         for option, details in options.items():
             subparser.add_argument(option, **details)  # type: ignore[arg-type]

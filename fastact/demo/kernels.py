@@ -1,16 +1,12 @@
-"""The demo: every kernel on two photographs, beside the NumPy line of the textbooks. Needs the extra fastact[demo]."""
+"""Every kernel on two photographs, beside the NumPy line of the textbooks: speed and accuracy."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from sklearn.datasets import load_sample_images
-from tqdm import tqdm
 
 import fastact
 from fastact import textbook
@@ -27,14 +23,15 @@ CHUNK = 2**20
 
 
 class Effort(NamedTuple):
-    """How much is run: elements of the large array, rounds of timing."""
+    """How much is run: elements of the large array, rounds of timing, epochs of learning."""
 
     elements: int
     rounds: int
+    epochs: int
 
 
-FULL = Effort(elements=2**24, rounds=9)
-QUICK = Effort(elements=2**21, rounds=3)
+FULL = Effort(elements=2**24, rounds=9, epochs=60)
+QUICK = Effort(elements=2**21, rounds=3, epochs=12)
 
 
 class Contender(NamedTuple):
@@ -54,13 +51,8 @@ class Result(NamedTuple):
     textbook: Contender | None
 
 
-def run(out: str, quick: bool) -> None:
-    """Run all kernels over the photographs and over a larger array made from them; print tables, save a picture."""
-    path = Path(out)
-    if not path.parent.is_dir():
-        raise SystemExit(f"--out: there is no directory {str(path.parent)!r} to write {path.name!r} to")
-    effort = QUICK if quick else FULL
-    photographs = normalized_photographs()
+def run(photographs: Array, effort: Effort) -> list[Result]:
+    """Run all kernels over the photographs and over a larger array made from them; print tables, return the last."""
     inputs = {
         "the two photographs": photographs,
         f"the photographs repeated, contrast rising from {CONTRAST[0]:g} to {CONTRAST[1]:g}": larger(
@@ -68,13 +60,24 @@ def run(out: str, quick: bool) -> None:
         ),
     }
     print(setting(), flush=True)
-    with tqdm(total=len(inputs) * len(OPERATORS) * effort.rounds, unit="round", leave=False) as progress:
-        results = [[measure(row, x, effort.rounds, progress) for row in OPERATORS] for x in inputs.values()]
+    with progress_bar(len(inputs) * len(OPERATORS) * effort.rounds) as advance:
+        results = [[measure(row, x, effort.rounds, advance) for row in OPERATORS] for x in inputs.values()]
     for (title, x), rows in zip(inputs.items(), results, strict=True):
         print(f"\n{title[0].upper()}{title[1:]}: {x.size:,} float32 elements\n\n{table(rows)}")
     print(f"\n{explanation(results[-1], effort.rounds)}")
-    save_picture(results[-1], path, effort.elements)
-    print(f"Picture: {path}")
+    return results[-1]
+
+
+@contextmanager
+def progress_bar(rounds: int) -> Iterator[Callable[[], Any]]:
+    """Show how many rounds are done; nothing if tqdm is not installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda: None
+        return
+    with tqdm(total=rounds, unit="round", leave=False) as bar:
+        yield bar.update
 
 
 def setting() -> str:
@@ -91,10 +94,17 @@ def count(number: int, noun: str) -> str:
 
 def normalized_photographs() -> Array:
     """Return china.jpg and flower.jpg as float32 of shape (2, 427, 640, 3), each channel of mean 0 and deviation 1."""
+    from sklearn.datasets import load_sample_images
+
     images = np.stack(load_sample_images().images).astype(np.float64)
     centered = images - images.mean(axis=(1, 2), keepdims=True)
     normalized: Array = centered / centered.std(axis=(1, 2), keepdims=True)
     return normalized.astype(np.float32)
+
+
+def pattern() -> Array:
+    """Return noise of the photographs' shape, mean and deviation, for where they are not installed."""
+    return np.random.default_rng(0).standard_normal((2, 427, 640, 3), dtype=np.float32)
 
 
 def larger(photographs: Array, elements: int) -> Array:
@@ -104,7 +114,7 @@ def larger(photographs: Array, elements: int) -> Array:
     return x
 
 
-def measure(row: Operator, x: Array, rounds: int, progress: Any) -> Result:
+def measure(row: Operator, x: Array, rounds: int, advance: Callable[[], Any]) -> Result:
     """Time one operator and its textbook line in turns, and find the largest error of both."""
     parameters = row.tested_parameters[0]
     kernel = fastact.activations.ELEMENT_WISE[row.name]
@@ -122,7 +132,7 @@ def measure(row: Operator, x: Array, rounds: int, progress: Any) -> Result:
                 start = perf_counter()
                 function()
                 seconds.append(perf_counter() - start)
-            progress.update()
+            advance()
     ours, *rest = (
         Contender(min(seconds), median(seconds), ulp, warnings)
         for seconds, (ulp, warnings) in zip(times, checked, strict=True)
@@ -194,62 +204,3 @@ def explanation(results: Sequence[Result], rounds: int) -> str:
         f"Both ran in turns, {rounds} rounds. Errors: over all elements, against float64, in float32's last place."
     )
     return f"{text}\nSilenced warnings of the textbook lines: {warned}." if warned else text
-
-
-def save_picture(results: Sequence[Result], path: Path, elements: int) -> None:
-    """Save a picture: how many times as fast on the left, the largest errors on the right."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    speed, accuracy = figure.subplots(1, 2, sharey=True)
-    order = sorted(results, key=lambda result: ratio(result) or 0.0)
-    draw_speed(speed, order)
-    draw_accuracy(accuracy, order)
-    figure.suptitle(
-        f"fastact and the textbook NumPy lines on {elements / 2**20:g} Mi float32 values from two photographs "
-        f"({ufuncs.CHOSEN}, {count(fastact.get_num_threads(), 'thread')})",
-        fontsize=11,
-    )
-    figure.savefig(path, dpi=120, format="png")
-
-
-OURS, THEIRS = "#1f6fb4", "#c2571a"
-
-
-def draw_speed(axes: Any, results: Sequence[Result]) -> None:
-    """Draw a bar for each kernel, with both times beside it."""
-    ratios = [ratio(result) or 0.0 for result in results]
-    axes.barh([result.name for result in results], ratios, color=OURS, height=0.6)
-    axes.axvline(1, color=THEIRS, linewidth=1.2)
-    axes.set_xlim(0, 1.45 * max(*ratios, 1.0))
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    for position, (result, value) in enumerate(zip(results, ratios, strict=True)):
-        ours = f"{1e3 * result.ours.fastest:.1f} ms"
-        text = ours if result.textbook is None else f" {value:.1f}x   {1e3 * result.textbook.fastest:.0f} \u2192 {ours}"
-        axes.text(value, position, text, va="center", fontsize=9)
-    finish(axes, "Times as fast as the textbook line (its time \u2192 fastact's)")
-
-
-def draw_accuracy(axes: Any, results: Sequence[Result]) -> None:
-    """Draw both errors of each kernel on a logarithmic axis, 0 at its left end and infinity at its right."""
-    low, high = 0.03, 1e9
-    for position, (_, ours, line) in enumerate(results):
-        draw_error(axes, position - 0.14, ours.ulp, OURS, (low, high))
-        if line is not None:
-            draw_error(axes, position + 0.14, line.ulp, THEIRS, (low, high))
-    axes.axvline(1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-    axes.set(xscale="log", xlim=(low, 30 * high), xticks=[1.0, 1e2, 1e4, 1e6, 1e8])
-    axes.legend(handles=[Patch(color=OURS, label="fastact"), Patch(color=THEIRS, label="textbook")], frameon=False)
-    finish(axes, "Largest error in ULP (log scale)")
-
-
-def draw_error(axes: Any, height: float, error: float, color: str, limits: tuple[float, float]) -> None:
-    place = float(np.clip(error, *limits))
-    axes.hlines(height, limits[0], place, color=color, linewidth=2.5, alpha=0.45)
-    axes.plot(place, height, "o", color=color, markersize=5, clip_on=False)
-    text = ulps(error) if error else "exact"
-    axes.annotate(text, (place, height), (7, 0), textcoords="offset points", va="center", fontsize=8)
-
-
-def finish(axes: Any, title: str) -> None:
-    axes.set_title(title, fontsize=10)
-    axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
