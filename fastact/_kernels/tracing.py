@@ -134,7 +134,9 @@ class Traced(NDArrayOperatorsMixin):
         )
 
     def __float__(self) -> float:
-        raise self._trace.error("needs an array's values as Python numbers, as the functions of math do: write np.exp etc.")
+        raise self._trace.error(
+            "needs an array's values as Python numbers, as the functions of math do: write np.exp etc."
+        )
 
     __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
 
