@@ -433,7 +433,10 @@ def kernel_texts() -> dict[str, str]:
         failures = {reason for (failed, _), reason in backend.STATE.failures.items() if failed == name}
         failures -= {backend.STATE.unusable}
         texts[f"  {name}"] = "  ".join([f"{running[0]:<7}", running[1], *sorted(failures)])
-    return {**texts, "  integers, 16-bit": "cython (to float32 and back, and integers as they are: no Numba version)"}
+    return {
+        **texts,
+        "  all others": "cython (conversions, integers as they are, steps of fused functions: no Numba version)",
+    }
 
 
 def running_version(key: tuple[str, str]) -> str:

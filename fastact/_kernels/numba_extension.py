@@ -3,6 +3,7 @@
 Numba finds `init` by the entry point ``numba_extensions`` before it compiles anything. An operator on scalars becomes
 its formula, inlined; on arrays, a loop over it that broadcasts as NumPy does. The formulas are the kernels' own, with
 the same primitives, and without the fast mathematics of the code they are called from: results have the ufuncs' bits.
+The caller's floating-point environment is not put back, as it is in the ufuncs: compiled code does not look at flags.
 """
 
 # mypy: disallow-untyped-decorators=False
