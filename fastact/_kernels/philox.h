@@ -64,7 +64,7 @@ static inline fastact_lanes fastact_to_upper_half(fastact_lanes a) { return a <<
 #define fastact_rarely(condition) __builtin_expect((condition) != 0, 0)
 
 /* 256 elements of what will be read and written in a while. By itself the processor does not look ahead across pages,
-   nor for what is only written: beyond cache, 2**24 float32 took 1.5 times as long as their copy, and take 1.05. What
+   nor for what is only written: beyond cache, 2**24 float32 took 1.5 times as long as their copy, and take 1.1. What
    is beyond the end may be what another thread writes, and must not be taken from it. */
 #define FASTACT_AHEAD 4096
 #define fastact_prefetch(x, y, start, n) \
