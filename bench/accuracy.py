@@ -275,12 +275,16 @@ def sweep_half(name: str, dtype: str) -> dict[str, Worst]:
     return measured(name, x, 0)
 
 
-def sweep_float64(name: str) -> dict[str, Worst]:
-    """Compare with mpmath at numbers spread over bit space, dense ones and the neighbourhood of what is special."""
+def float64_sample(name: str) -> Array:
+    """Return numbers spread over bit space, dense ones, and the neighbourhood of what is special."""
     what = subject(name)
     x = sampling.sample(np.float64, what.parameters, what.row.kinks_for(what.parameters), OF_FLOAT64, OF_FLOAT64)
     x = np.concatenate([x[: 2 * OF_FLOAT64], x[2 * OF_FLOAT64 :: 7]])
-    x = x[np.isfinite(x)]
+    return x[np.isfinite(x)]
+
+
+def sweep_float64(name: str) -> dict[str, Worst]:
+    what, x = subject(name), float64_sample(name)
     dy = upstream(x, 0) if what.is_gradient else None
     exact = [what.exact_number(number, "float64") for number in x]
     term = np.zeros(len(x))
@@ -383,7 +387,7 @@ HEAD = """\
 Written by `bench/accuracy.py` from `docs/accuracy.json`; `python bench/accuracy.py --table` writes it again. The
 largest |computed - exact| found, in units in the last place of the exact value (ULP), subnormal units included, and the
 argument it was found at, with default parameters. `inf` is a number where NaN or infinity belongs, or the other way
-round, or the wrong sign. Of the others only finite arguments count, and not the sign of a zero: {versions}.
+round, or the wrong sign. Of the others only finite arguments count, and not the sign of a zero. Versions: {versions}.
 
 "all" of float32 are its 2^32 bit patterns, with a random dy between 1 and 2 for each x of a gradient (which is tried at
 finite x; within 0.5 of where a derivative is zero, the unit is that of its largest term). "All of 2^-30 to 2^8" are all
@@ -441,7 +445,7 @@ def tasks(record: Record, names: list[str], dtypes: list[str], step_of: Callable
             if dtype == "float32":
                 yield from tasks_of_float32(name, entry, step_of)
             elif not entry["numbers"]:
-                numbers = 2**16 if dtype.endswith("16") else 3 * OF_FLOAT64
+                numbers = 2**16 if dtype.endswith("16") else len(float64_sample(name))
                 function, arguments = (sweep_float64, (name,)) if dtype == "float64" else (sweep_half, (name, dtype))
                 yield Task(name, dtype, numbers, function, arguments)
 
