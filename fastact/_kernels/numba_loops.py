@@ -1,4 +1,10 @@
-"""The primitives of philox.h and conversions.h that are loops themselves: plain functions, compiled as any other."""
+"""The primitives that are loops or formulas themselves: plain functions, compiled as any other."""
+
+
+def divided(x, divisor, inverse):
+    q = x * inverse
+    q = fma(fma(-divisor, q, x), inverse, q)
+    return fma(fma(-divisor, q, x), inverse, q)
 
 
 def pack_at_most_8(words, start, end, threshold, mask, offset):

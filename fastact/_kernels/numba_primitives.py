@@ -18,6 +18,8 @@ from fastact._kernels.numba_types import POINTER, Lanes
 Emit = Callable[..., Any]
 BIT, BYTE, HALF_WORD, WORD = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 WIDE = ir.DoubleType()
+# FASTACT_TILE of primitives.h.
+TILE = 128
 
 
 class Precision(NamedTuple):
@@ -61,6 +63,14 @@ def instruction(name: str, real: ir.Type) -> Emit:
     return emit
 
 
+def fetch(builder: ir.IRBuilder, memory: ir.Value, offset: ir.Value, is_written: bool) -> None:
+    """Fetch the cache line at an offset in bytes."""
+    function_type = ir.FunctionType(ir.VoidType(), [POINTER, HALF_WORD, HALF_WORD, HALF_WORD])
+    prefetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    place = builder.gep(builder.bitcast(memory, POINTER), [offset])
+    builder.call(prefetch, [place, HALF_WORD(int(is_written)), HALF_WORD(3), HALF_WORD(1)])
+
+
 # ---- primitives.h: numbers of the arrays' precision.
 
 
@@ -77,7 +87,17 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
 
         return emit
 
+    def low_bits(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        bits = builder.bitcast(x, integer)
+        return bits if precision.bits == 32 else builder.trunc(bits, HALF_WORD)
+
+    def will_write(builder: ir.IRBuilder, y: ir.Value) -> None:
+        for byte in range(0, TILE * precision.bits // 8, 64):
+            fetch(builder, y, WORD(byte), is_written=True)
+
     return {
+        "low_bits": low_bits,
+        "will_write": will_write,
         "fma": instruction("fma", precision.llvm_type),
         "multiply_add": instruction("fma", precision.llvm_type),
         "absolute": instruction("fabs", precision.llvm_type),
@@ -128,10 +148,10 @@ def lanes_of(precision: Precision) -> dict[str, Emit]:
     def place(builder: ir.IRBuilder, memory: ir.Value, first: int) -> ir.Value:
         return at(builder, memory, precision.llvm_type, WORD(first), vector)
 
-    def pad_lanes(builder: ir.IRBuilder, target: ir.Value, source: ir.Value, n: ir.Value) -> None:
+    def pad_lanes(builder: ir.IRBuilder, target: ir.Value, source: ir.Value, n: ir.Value, rest: ir.Value) -> None:
         load_type = ir.FunctionType(vector, [POINTER, HALF_WORD, mask, vector])
         load = cgutils.get_or_insert_function(builder.module, load_type, f"llvm.masked.load.{suffix}")
-        padding = ir.Constant(vector, [float("-inf")] * count)
+        padding = each_lane(builder, rest, vector)
         for first in range(0, 32, count):
             memory = builder.bitcast(place(builder, source, first), POINTER)
             arguments = [memory, HALF_WORD(4), selected(builder, first, n), padding]
@@ -236,17 +256,14 @@ def prefetch(
     builder: ir.IRBuilder, of_x: Any, _of_y: Any, x: ir.Value, y: ir.Value, start: ir.Value, n: ir.Value
 ) -> None:
     """Fetch what will be read and written 4096 bytes further on, 256 elements of each, unless that is beyond n."""
-    function_type = ir.FunctionType(ir.VoidType(), [POINTER, HALF_WORD, HALF_WORD, HALF_WORD])
-    fetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
     size = of_x.to.bitwidth // 8
     ahead, length = 4096, 256 * size
     first, end = builder.mul(start, WORD(size)), builder.mul(n, WORD(size))
     with builder.if_then(builder.icmp_signed("<=", builder.add(first, WORD(ahead + length)), end)):
         for byte in range(ahead, ahead + length, 64):
             offset = builder.add(first, WORD(byte))
-            for memory, is_written in ((x, 0), (y, 1)):
-                place = builder.gep(builder.bitcast(memory, POINTER), [offset])
-                builder.call(fetch, [place, HALF_WORD(is_written), HALF_WORD(3), HALF_WORD(1)])
+            fetch(builder, x, offset, is_written=False)
+            fetch(builder, y, offset, is_written=True)
 
 
 WORD_PRIMITIVES: dict[str, Emit] = {
@@ -308,6 +325,6 @@ OWN_TYPES = {
 # ---- What is no instruction.
 
 FUNCTIONS = {name: value for name, value in vars(numba_loops).items() if isinstance(value, FunctionType)}
-CONSTANTS = {"PHILOX_LANES": LANES.count}
+CONSTANTS = {"PHILOX_LANES": LANES.count, "TILE": TILE}
 # Types of C's own.
 TYPES = {"lanes": LANES}

@@ -1,9 +1,10 @@
 """The C types of the files of loops, read from the .pxd beside each: Cython's, for whoever else compiles the loops.
 
-A file of loops is a .py that has a .pxd. What is written in the .pxd, and in which form, is said by what is there.
+They are in the .pxd files that belong to no .pyx. What is written there, and in which form, is said by what is there.
 """
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -18,6 +19,8 @@ FUNCTION = re.compile(
 CONSTANT = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
 NAME_OF_TYPE = re.compile(r"^ctypedef (\([^()]*\)|[\w* ]+?)\s*\b(\w+)(?P<c_name> \"\w+\")?$", re.MULTILINE)
 NAME_OF_OPEN_TYPE = re.compile(r"^ctypedef (?:[\w* ]+? \(\*(\w+)\)\(|fused (\w+):)", re.MULTILINE)
+# They have a .pyx, which is not installed.
+FRONT_DOORS = ("programs", "tiers", "ufuncs")
 KERNEL = ("char**", "const Py_ssize_t*")
 
 
@@ -62,8 +65,8 @@ class Loops(NamedTuple):
 
 
 def files() -> list[Path]:
-    """Return the files of loops."""
-    return [path.with_suffix(".py") for path in sorted(DIRECTORY.glob("*.pxd")) if path.with_suffix(".py").exists()]
+    """Return the files of declarations. Most have a file of loops beside them."""
+    return [path for path in sorted(DIRECTORY.glob("*.pxd")) if path.stem not in FRONT_DOORS]
 
 
 def read() -> Loops:
@@ -71,9 +74,9 @@ def read() -> Loops:
     loops = Loops({}, {}, {}, {}, {}, {}, set(), set(), ())
     texts = []
     for file in files():
-        declarations = file.with_suffix(".pxd").read_text(encoding="utf-8")
+        declarations = file.read_text(encoding="utf-8")
         add_declarations(loops, re.sub(r"(?m)^[ \t]+|[ \t]*#.*$", "", declarations))
-        for name, value in vars(import_module(f"{__package__}.{file.stem}")).items():
+        for name, value in functions_and_constants(file).items():
             if isinstance(value, FunctionType):
                 loops.code[name] = value.__code__
                 loops.files[name] = file.stem
@@ -84,6 +87,12 @@ def read() -> Loops:
         if signature.value is not None:
             loops.code[name] = code_of(name, signature)
     return loops._replace(texts=tuple(texts))
+
+
+def functions_and_constants(file: Path) -> Mapping[str, object]:
+    """Return what the file of loops beside a file of declarations defines."""
+    has_loops = file.with_suffix(".py").exists()
+    return vars(import_module(f"{__package__}.{file.stem}")) if has_loops else {}
 
 
 def add_declarations(loops: Loops, text: str) -> None:
