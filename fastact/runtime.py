@@ -24,7 +24,10 @@ FILES_OF_KERNELS = {
     "softmax": ("softmax", "gradients"),
 }
 # What operators that are ufuncs or made of them need besides.
-BESIDES = {"prelu": ("slope_sums_row", "slope_sums_columns", "slope_sums_combine"), "rrelu": ("leaky_relu", "grad_leaky_relu", "uniform")}
+BESIDES = {
+    "prelu": ("slope_sums_row", "slope_sums_columns", "slope_sums_combine"),
+    "rrelu": ("leaky_relu", "grad_leaky_relu", "uniform"),
+}
 
 
 class ThreadCount(NamedTuple):
