@@ -363,8 +363,8 @@ def dropout(
     >>> import dask.array as da
     >>> import fastact.dask
     >>> fastact.dask.dropout(da.arange(1.0, 9.0, chunks=3), 0.25, rng=5).compute()
-    array([ 1.33333333,  0.        ,  4.        ,  5.33333333,  6.66666667,
-            8.        ,  9.33333333, 10.66666667])
+    array([1.33333333, 2.66666667, 4.        , 5.33333333, 6.66666667,
+           0.        , 9.33333333, 0.        ])
     """
     p = probability(p, "dropout")
     x, dtype = lazy(x, "dropout")
