@@ -150,7 +150,8 @@ def test_primitives_are_those_of_cython():
     names = {name for name, known in loops.signatures.items() if known.is_primitive and name in of_kernels}
     assert len(names) > 20
     for precision in numba_primitives.PRECISIONS.values():
-        assert names <= {*numba_primitives.primitives(precision), *numba_primitives.FUNCTIONS}
+        # Shuffles of bytes are C's alone.
+        assert names - {"split_3_bytes"} <= {*numba_primitives.primitives(precision), *numba_primitives.FUNCTIONS}
 
 
 def called(loops, name):

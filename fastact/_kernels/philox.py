@@ -84,9 +84,9 @@ def draw_256(seed, counter, words, offset):
 
 def is_tied(words, threshold):
     """Return whether a word has the upper half of the threshold."""
-    smallest = words[0] ^ threshold
+    smallest = difference_of(words[0], threshold)
     for i in range(256):
-        difference = words[i] ^ threshold
+        difference = difference_of(words[i], threshold)
         smallest = difference if difference < smallest else smallest
     return smallest <= LOWER_BITS
 
