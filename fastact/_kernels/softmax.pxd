@@ -51,9 +51,6 @@ cdef real counted(real count, real x, real m) noexcept nogil
 cdef void add_others(
     const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
 ) noexcept nogil
-cdef void add_others_of_4(
-    const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
-) noexcept nogil
 cdef void others_of_blocks(
     const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
     output rest
@@ -75,10 +72,6 @@ cdef void references_of_columns(
 ) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
-    wides total, wides low, output count
-) noexcept nogil
-cdef void add_others_of_4_columns(
-    const real* x, size step, size width, const real* m, const real* shift, const real* lowest, const real* bias,
     wides total, wides low, output count
 ) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil

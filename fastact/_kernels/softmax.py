@@ -37,7 +37,7 @@ def exp_term(x, shift, lowest, bias):
 
 
 def other_term(x, m, shift, lowest, bias):
-    """Return the term of an element; 0 for the largest. To 1.2 ULP: 2 operations less than `exp_term_parts` has."""
+    """Return the term of an element, 0 for the largest; 2 operations less than in `exp_term_parts` do for a sum."""
     x = lowest if x == m else x - shift
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
@@ -236,21 +236,8 @@ def add_others(x, m, shift, lowest, bias, total, low, count):
         count[j] = counted(count[j], x[j], m)
 
 
-def add_others_of_4(x, m, shift, lowest, bias, total, low, count):
-    """Four blocks: their terms are added in pairs, an accumulator costs as much as eight operations."""
-    for j in range(LANES):
-        a, b, c, d = x[j], x[LANES + j], x[2 * LANES + j], x[3 * LANES + j]
-        first = other_term(a, m, shift, lowest, bias) + other_term(b, m, shift, lowest, bias)
-        second = other_term(c, m, shift, lowest, bias) + other_term(d, m, shift, lowest, bias)
-        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
-        count[j] = counted(counted(counted(counted(count[j], a, m), b, m), c, m), d, m)
-
-
 def others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest):
-    fours = n // (4 * LANES)
-    for block in range(fours):
-        add_others_of_4(x + 4 * block * LANES, m, shift, lowest, bias, total, low, count)
-    for block in range(4 * fours, n // LANES):
+    for block in range(n // LANES):
         add_others(x + block * LANES, m, shift, lowest, bias, total, low, count)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
@@ -328,15 +315,6 @@ def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
         count[j] = counted(count[j], x[j], m[j])
 
 
-def add_others_of_4_columns(x, step, width, m, shift, lowest, bias, total, low, count):
-    for j in range(width):
-        a, b, c, d = x[j], x[step + j], x[2 * step + j], x[3 * step + j]
-        first = other_term(a, m[j], shift[j], lowest[j], bias[j]) + other_term(b, m[j], shift[j], lowest[j], bias[j])
-        second = other_term(c, m[j], shift[j], lowest[j], bias[j]) + other_term(d, m[j], shift[j], lowest[j], bias[j])
-        total[j], low[j] = accumulate(total[j], low[j], wide_of(first + second), 0.0)
-        count[j] = counted(counted(counted(counted(count[j], a, m[j]), b, m[j]), c, m[j]), d, m[j])
-
-
 def clear_reals(x, n):
     for j in range(n):
         x[j] = ZERO
@@ -356,9 +334,7 @@ def exp_sums_columns(args, lengths):
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
     clear(total, low, width)
     clear_reals(count, width)
-    for i in range(rows // 4):
-        add_others_of_4_columns(x + 4 * i * step, step, width, m, shift, lowest, bias, total, low, count)
-    for i in range(rows // 4 * 4, rows):
+    for i in range(rows):
         add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
     for j in range(width):
         piece[j] = m[j]
