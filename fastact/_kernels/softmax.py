@@ -166,13 +166,14 @@ def terms_of_row(x, y, n, shift, lowest, bias, total, low, rest):
 
 
 def softmax_factors_of_sums(m, shift, lowest, bias, total, low, t_top, top, factor, factor_low, n):
+    """Find the factors, and the largest result. The largest term, often nearly all of the sum, is put right in it."""
     for j in range(n):
-        inverse, inverse_low = reciprocal_parts(total[j], low[j])
         scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
-        t = fma(scale, w, scale)
-        t_top[j] = t
-        top[j] = largest_result(t, fma(scale, w, scale - t), inverse, inverse_low)
-        factor[j], factor_low[j] = rounded_parts(inverse, inverse_low)
+        t_top[j] = fma(scale, w, scale)
+        t, t_low = largest_term(m[j])
+        inverse, inverse_low = reciprocal_parts(total[j] * TERM_UNIT, low[j] * TERM_UNIT + (((t - 1.0) - w) + t_low))
+        top[j] = largest_result(t, t_low, inverse, inverse_low)
+        factor[j], factor_low[j] = rounded_parts(inverse * TERM_UNIT, inverse_low * TERM_UNIT)
 
 
 def multiply_row(y, n, factor, factor_low, t_top, top, rest):
