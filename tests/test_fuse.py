@@ -235,6 +235,8 @@ def test_many_values_at_a_time():
 # ---- The ufunc.
 
 
+# pickle asks every imported module for a ufunc's name, and one of mpmath's answers with a warning.
+@pytest.mark.filterwarnings("ignore:the rational private module:DeprecationWarning")
 def test_is_a_ufunc():
     assert isinstance(swiglu, np.ufunc)
     assert (swiglu.__name__, swiglu.nin, swiglu.nout) == ("swiglu", 2, 1)
