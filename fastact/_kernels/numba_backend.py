@@ -6,9 +6,10 @@ end buys three things: a formula is optimized once in each kernel rather than al
 instead of 1.6 s), vectors are as wide as the processor's, and the object file is all there is to cache: loading one
 takes 2 ms.
 
-The kernels take 0.6 to 1.05 times as long as gcc's, those of rows and columns 0.75 to 1.05, but for dropout and gelu
-(up to 1.1 and 1.12: the order of instructions, of which both have about as many) and, only where all arrays are in the
-first-level cache, grad_relu6, leaky_relu and its gradient (1.1 to 1.2: a blend, where gcc computes under a mask).
+The kernels take 0.6 to 1.05 times as long as gcc's, those of rows and columns 0.75 to 1.05, but for dropout, gelu and
+the sums of exponentials in float64 (up to 1.12: the order of instructions, of which both have about as many) and, only
+where all arrays are in the first-level cache, grad_relu6, leaky_relu and its gradient (1.1 to 1.2: a blend, where gcc
+computes under a mask).
 
 This module imports Numba: only `backend.py` imports it, when there is something to compile.
 """
