@@ -9,7 +9,7 @@ The caller's floating-point environment is not put back, as it is in the ufuncs:
 # mypy: disallow-untyped-decorators=False
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -28,31 +28,33 @@ ROWS = {row.name: row for row in registry.kernels()}
 
 
 class Operator(NamedTuple):
-    """A function of the package, the formula it stands for, and its signature in compiled code."""
+    """A function of the package, the formula it stands for, and its arguments in compiled code."""
 
     function: Any
     formula: str
-    signature: str
+    names: tuple[str, ...]
+    defaults: tuple[Any, ...] = ()
 
 
 def operators() -> Iterator[Operator]:
     """Yield the ufuncs, and the functions over them."""
     for name, ufunc in UFUNCS.items():
-        yield Operator(ufunc, name, ", ".join((*ROWS[name].operands, *ROWS[name].parameters)))
+        yield Operator(ufunc, name, (*ROWS[name].operands, *ROWS[name].parameters))
     for module, prefix in ((activations, ""), (grad, "grad_")):
         for name, function in module.ELEMENT_WISE.items():
             public = getattr(module, name, None)
             if public is function and isinstance(function, FunctionType):
-                yield Operator(function, prefix + name, signature_of(function))
-    yield Operator(activations.prelu, "prelu", "x, weight")
-    yield Operator(activations.gelu, "gelu", "x")
-    yield Operator(grad.gelu, "grad_gelu", "dy, x")
+                yield Operator(function, prefix + name, *signature_of(function))
+    yield Operator(activations.prelu, "prelu", ("x", "weight"))
+    yield Operator(activations.gelu, "gelu", ("x",))
+    yield Operator(grad.gelu, "grad_gelu", ("dy", "x"))
 
 
-def signature_of(function: Callable[..., Any]) -> str:
-    """Return a signature without the options of ufuncs: names and defaults."""
-    parameters = inspect.signature(function).parameters.values()
-    return ", ".join(str(parameter) for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD)
+def signature_of(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the names and defaults of a signature without the options of ufuncs."""
+    parameters = [of for of in inspect.signature(function).parameters.values() if of.kind is not of.VAR_KEYWORD]
+    defaults = tuple(of.default for of in parameters if of.default is not of.empty)
+    return tuple(of.name for of in parameters), defaults
 
 
 @cache
@@ -73,10 +75,7 @@ def typing_of(operator: Operator) -> Any:
             return calling(operator, broadcast(operator.formula), given)
         return calling(operator, scalar(operator.formula, precision_of(arrays)), given)
 
-    names = ", ".join(inspect.signature(eval(f"lambda {operator.signature}: 0")).parameters)  # noqa: S307 (our text)
-    return defined(
-        f"def typing({operator.signature}):\n    return implementation({names})", implementation=implementation
-    )
+    return caller("typing", operator.names, implementation, defaults=operator.defaults)
 
 
 def without_default(of: Any) -> Any:
@@ -118,18 +117,36 @@ def calling(operator: Operator, function: Any, given: tuple[Any, ...]) -> Any:
     """Return a function of the operator's signature that calls another; parameters that are numbers have x's type."""
     row = ROWS[operator.formula]
     fit = PRECISIONS[precision_of(given[: row.arrays])].numba_type
-    names = list(inspect.signature(eval(f"lambda {operator.signature}: 0")).parameters)  # noqa: S307 (our text)
-    arguments = [name if isinstance(of, types.Array) else f"fit({name})" for name, of in zip(names, given, strict=True)]
-    text = f"def {row.name}({operator.signature}):\n    return function({', '.join(arguments)})"
-    return defined(text, function=function, fit=fit)
+    fits = [unchanged if isinstance(of, types.Array) else fit for of in given]
+    return caller(row.name, operator.names, function, fits, operator.defaults)
 
 
-def defined(text: str, **scope: Any) -> Any:
-    """Return the function of a text."""
-    before = set(scope)
-    exec(text, scope)  # noqa: S102 (our own text)
-    (name,) = set(scope) - before - {"__builtins__"}
-    return scope[name]
+@numba.njit
+def unchanged(x: Any) -> Any:
+    return x
+
+
+# What Numba compiles has a fixed number of arguments. Their names and defaults are the operator's, and the functions
+# called are in the namespace that `caller` gives the code: F821 and name-defined cannot know it.
+CALLERS: dict[int, Any] = {
+    1: lambda a: called(fit_0(a)),  # type: ignore[name-defined]  # noqa: F821
+    2: lambda a, b: called(fit_0(a), fit_1(b)),  # type: ignore[name-defined]  # noqa: F821
+    3: lambda a, b, c: called(fit_0(a), fit_1(b), fit_2(c)),  # type: ignore[name-defined]  # noqa: F821
+    4: lambda a, b, c, d: called(fit_0(a), fit_1(b), fit_2(c), fit_3(d)),  # type: ignore[name-defined]  # noqa: F821
+}
+
+
+def caller(
+    name: str, names: tuple[str, ...], function: Any, fits: Sequence[Any] = (), defaults: tuple[Any, ...] = ()
+) -> Any:
+    """Return a function of these arguments that calls another, each argument converted first."""
+    code = CALLERS[len(names)].__code__.replace(co_name=name, co_varnames=names)
+    scope = {f"fit_{k}": fit for k, fit in enumerate(fits or [same] * len(names))}
+    return FunctionType(code, {"called": function, **scope}, name, defaults)
+
+
+def same(x: Any) -> Any:
+    return x
 
 
 # ---- The formulas.
@@ -157,17 +174,16 @@ def scalar(name: str, precision: str) -> Any:
 def broadcast(name: str) -> Any:
     """Return a formula for arrays."""
     count = len(ROWS[name].operands) + len(ROWS[name].parameters)
-    names = ", ".join(f"a{k}" for k in range(count))
+    names = tuple(f"a{k}" for k in range(count))
+    as_they_are = [unchanged] * count
 
     def chosen(*given: Any) -> Any:
-        return defined(
-            f"def {name}({names}):\n    return function({names})", function=scalar(name, precision_of(given))
-        )
+        return caller(name, names, scalar(name, precision_of(given)), as_they_are)
 
     def stub(*given: Any) -> None:
         raise NotImplementedError
 
-    overload(stub)(defined(f"def typing({names}):\n    return chosen({names})", chosen=chosen))
-    loop = defined(f"def {name}({names}):\n    return stub({names})", stub=stub)
+    overload(stub)(caller("typing", names, chosen))
+    loop = caller(name, names, stub, as_they_are)
     numbers = [PRECISIONS[precision].numba_type for precision in ("float32", "float64")]
     return numba.vectorize([of(*[of] * count) for of in numbers])(loop)
