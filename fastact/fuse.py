@@ -1,6 +1,7 @@
 """Functions of arrays as ufuncs: one pass over memory for a whole formula."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -69,5 +70,8 @@ def fuse(function: Callable[..., Any]) -> np.ufunc:
     True
     """
     ufunc: np.ufunc = create_fused(tracing.fused(function), function.__doc__ or "")
+    # Where pickle finds it; it searches every imported module otherwise, as it must before NumPy 2.2.
+    with suppress(AttributeError):
+        ufunc.__module__ = function.__module__
     tracing.FUNCTIONS[ufunc] = function
     return ufunc
