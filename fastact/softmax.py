@@ -37,12 +37,12 @@ EXP_SUMS = 5
 PIECE = 3
 
 
-def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str) -> Any:
-    """Return an array of the shape of x computed with the sums of exp(x) along the axes."""
+def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str, is_negated: bool = False) -> Any:
+    """Return an array of the shape of x computed with the sums of exp(x) along the axes, or of exp(-x)."""
     axes = normalized_axes(axis, x.array.ndim, function)
     target = Output(checked_out(out, x.array.shape, x.dtype, function), x.array.shape, x, [x.array])
-    arrays = [x.array, target.array]
-    run("exp_sums", arrays, 1, axes, None, piece_numbers=PIECE, apply=kernels, stats_numbers=EXP_SUMS)
+    source = np.negative(x.array, out=target.array) if is_negated else x.array
+    run("exp_sums", [source, target.array], 1, axes, None, piece_numbers=PIECE, apply=kernels, stats_numbers=EXP_SUMS)
     return target.result()
 
 
@@ -138,8 +138,7 @@ def softmin(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
     >>> fastact.softmin(np.array([1.0, 2.0, 4.0]))
     array([0.70538451, 0.25949646, 0.03511903])
     """
-    given = real(x, "softmin", in_blocks=True)
-    return mapped("softmin", Operand(np.negative(given.array), given.dtype), axis, out, "softmax")
+    return mapped("softmin", real(x, "softmin", in_blocks=True), axis, out, "softmax", is_negated=True)
 
 
 def log_softmax(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:

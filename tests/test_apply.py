@@ -321,10 +321,13 @@ def test_an_input_that_changes(tmp_path, monkeypatch):
 
 # Ends itself by a signal after some blocks, the next one half written.
 ENDED = """
-import os, sys, time
+import os, signal, sys, time
 from fastact._apply import files, tiles
 from fastact.__main__ import main
 
+# What runs the tests in the background, or under nohup, has these ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 tiles.BLOCK, tiles.RUN = 1000, 50
 write, left = files.Part.write, int(sys.argv[1])
 

@@ -36,7 +36,7 @@ MAPS = {
     "inverse": lambda x, **options: fastact.batch_norm_inverse(x, np.ones(6), np.full(6, 2.0), **options),
 }
 # Those whose axis is any axis.
-ALONG = ("softmax", "log_softmax", "layer_norm", "rms_norm", "normalize")
+ALONG = ("softmax", "softmin", "log_softmax", "layer_norm", "rms_norm", "normalize")
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
 each_map = pytest.mark.parametrize("name", MAPS)
