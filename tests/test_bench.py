@@ -238,8 +238,8 @@ def test_worker_measures_with_the_harness_of_the_checkout():
         importlib.metadata.version("fastact")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("fastact was built in place: a process elsewhere does not find it")
-    compare = script("compare")
-    with compare.Process(sys.executable, compare.processors()[0]) as process:
+    pair = script("pair")
+    with pair.Process(sys.executable, script("compare").processors()[0]) as process:
         assert process.ask(prepare=["elu", 1000, "float32"]) is True
         function, reference = process.ask(run=3)
         assert len(function) == len(reference) == 3
