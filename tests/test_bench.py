@@ -233,6 +233,25 @@ def test_a_change_beyond_the_noise_is_seen():
     assert not noisy.is_slower
 
 
+def test_only_what_is_slower_each_time_is_called_slower(monkeypatch):
+    """One benchmark is 15% slower, one seemed so when it was measured first, one has no base."""
+    compare = script("compare")
+    slower, once, new = benchmarks = [("slower", 1, "float32"), ("once", 1, "float32"), ("new", 1, "float32")]
+    pieces = []
+
+    def piece_of(plan, under):
+        pieces.append(plan["benchmarks"])
+        change = {slower: math.log(1.15), once: 0.15 if len(pieces) <= compare.FIRST.pairs else 0.0}
+        return [None if b == new else [0.0, change[b] + 0.001 * len(pieces)] for b in plan["benchmarks"]]
+
+    monkeypatch.setattr(compare, "piece_of", piece_of)
+    results, found = compare.compare(["base", "head"], benchmarks, [])
+    assert found == [slower]
+    assert set(results) == {slower, once}
+    assert len(pieces) == compare.FIRST.pairs + 2 * compare.SECOND.pairs
+    assert pieces[-1] == [slower]
+
+
 def test_worker_measures_with_the_harness_of_the_checkout():
     try:
         importlib.metadata.version("fastact")
