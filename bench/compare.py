@@ -1,10 +1,10 @@
 """Is this slower than it was? ``python bench/compare.py REV``: the working tree beside a revision, in one run.
 
 Both are built in environments of their own. A pair of processes, one for each build, sits on one processor and measures
-in turns; what counts is each function's time by that of a reference (the textbook's line, or a copy) in the same
-process, the fastest of many short bursts of each. A process keeps what chance gave it, such as where in memory its
-arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far processes of
-one build differ is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
+in turns; what counts is each function's time by that of a reference, a copy, in the same process, the fastest of many
+short bursts of each, and how much that differs within a pair. A process keeps what chance gave it, such as where in
+memory its arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far
+they disagree is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
 reported only if longer measurements with new processes say so again, twice.
 """
 
@@ -41,7 +41,7 @@ class Effort(NamedTuple):
     rounds: int
 
 
-FIRST, SECOND = Effort(pairs=5, turns=16, rounds=3), Effort(pairs=9, turns=24, rounds=3)
+FIRST, SECOND = Effort(pairs=6, turns=16, rounds=3), Effort(pairs=12, turns=24, rounds=3)
 
 
 class Found(NamedTuple):
@@ -51,21 +51,24 @@ class Found(NamedTuple):
     head: list
 
     @property
+    def differences(self):
+        """By which factor the head takes longer in each pair, as logarithms: what slows both is in neither."""
+        return [head - base for base, head in zip(self.base, self.head, strict=True)]
+
+    @property
     def change(self):
-        """By which factor the head takes longer, as a logarithm."""
-        return median(self.head) - median(self.base)
+        return median(self.differences)
 
     @property
     def noise(self):
-        """How far `change` is from what another run would give, from how far processes of one build are apart.
+        """How far `change` is from what another run would give, from how far the pairs are apart.
 
-        The standard deviation of a process is taken from the median distance to the median, unmoved by single outliers
-        and corrected for few processes; that of a median of n is 1.2533/sqrt(n) of it.
+        The standard deviation of a pair is taken from the median distance to the median, unmoved by single outliers
+        and corrected for few pairs; that of a median of n is 1.2533/sqrt(n) of it.
         """
-        distances = [abs(value - median(values)) for values in self for value in values]
-        number = len(self.base)
-        of_process = 1.4826 * median(distances) * number / (number - 0.8)
-        return max(LEAST_NOISE, 1.2533 * of_process * math.sqrt(2 / number))
+        number = len(self.differences)
+        of_pair = 1.4826 * median(abs(value - self.change) for value in self.differences) * number / (number - 0.8)
+        return max(LEAST_NOISE, 1.2533 * of_pair / math.sqrt(number))
 
     @property
     def is_slower(self):
@@ -88,7 +91,7 @@ def measure(pythons, benchmarks, effort, under):
         plan = {
             "pythons": list(map(str, pythons)),
             "head first": number % 2 == 1,
-            "processor": available[number % len(available)],
+            "processor": available[number // 2 % len(available)],
             "turns": effort.turns,
             "rounds": effort.rounds,
         }
