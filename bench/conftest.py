@@ -22,6 +22,6 @@ def pytest_configure(config):
     if config.getoption("--peers"):
         threads = config.getoption("--threads") or "1"
         if not threads.isdecimal():
-            raise pytest.UsageError(f"--peers: one number of threads at a time, --threads=1 or --threads=2, got {threads}")
+            raise pytest.UsageError(f"--peers: --threads takes one number, 1 or 2, got {threads}")
         peers.use_threads(int(threads))
         config.option.threads = threads

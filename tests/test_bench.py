@@ -239,7 +239,7 @@ def test_only_what_is_slower_each_time_is_called_slower(monkeypatch):
     slower, once, new = benchmarks = [("slower", 1, "float32"), ("once", 1, "float32"), ("new", 1, "float32")]
     pieces = []
 
-    def piece_of(plan, under):
+    def piece_of(plan, under):  # noqa: ARG001
         pieces.append(plan["benchmarks"])
         change = {slower: math.log(1.15), once: 0.15 if len(pieces) <= compare.FIRST.pairs else 0.0}
         return [None if b == new else [0.0, change[b] + 0.001 * len(pieces)] for b in plan["benchmarks"]]
