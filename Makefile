@@ -62,9 +62,9 @@ bench-compare: $(VENV)/installed $(VENV)/bench
 RESULTS := bench/results/results.json
 bench-record: $(VENV)/installed $(VENV)/peers $(VENV)/bench
 	@mkdir -p $(dir $(RESULTS))
-	@while $(QUIET) $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
+	@while $(QUIET) env $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
 		status=$$?; test $$status -eq 3; do tail -1 $(VENV)/record.txt; done; test $$status -eq 0
-	$(QUIET) $(INSTALLED) bench/figures.py $(RESULTS).part
+	$(QUIET) env $(INSTALLED) bench/figures.py $(RESULTS).part
 	mv $(RESULTS).part $(RESULTS)
 
 # Hours for all of it; ARGS="sigmoid grad.silu" is what changed.
