@@ -198,7 +198,8 @@ def interleave(
     Notes
     -----
     Each function is called once before anything is timed: what a first call costs (a compiler, page faults of the
-    result, threads) is a question of its own. The garbage collector rests during the bursts.
+    result, threads) is a question of its own. So is what the others leave in the caches: a call that is not timed
+    precedes each burst of several. The garbage collector rests during the bursts.
 
     Examples
     --------
@@ -217,6 +218,8 @@ def interleave(
         if number >= PARTS and perf_counter() > end:
             break
         for name in list(timers) if number % 2 == 0 else reversed(timers):
+            if calls[name] > 1:
+                timers[name].timeit(1)
             taken[name].append(timers[name].timeit(calls[name]) / calls[name])
     return {name: Timing(tuple(values), calls[name]) for name, values in taken.items()}
 
