@@ -228,9 +228,11 @@ def test_a_change_beyond_the_noise_is_seen():
     assert not same.is_slower
     assert slower.is_slower
     assert not slower.is_blind
-    noisy = compare.Found([0, 0.2, -0.2, 0.1, -0.1], [0.15, 0.35, -0.05, 0.25, 0.05])
+    noisy = compare.Found([0, 0.2, -0.2, 0.1, -0.1], [0.15, 0.05, 0.25, -0.05, 0.35])
     assert noisy.is_blind
     assert not noisy.is_slower
+    # What slows both processes of a pair is no noise.
+    assert compare.Found(noisy.base, [value + 0.15 for value in noisy.base]).is_slower
 
 
 def test_only_what_is_slower_each_time_is_called_slower(monkeypatch):
