@@ -50,20 +50,21 @@ bench: $(VENV)/installed $(VENV)/bench
 bench-save: $(VENV)/installed $(VENV)/bench
 	$(INSTALLED) -m pytest bench --benchmark-autosave $(ARGS)
 
-# Is the working tree slower than a revision? Status 1 if it is. ARGS="--only softmax", "--instructions", "--all".
+# Is the working tree slower than a revision? Status 1 if it is. ARGS="--only softmax", "--instructions", "--all"; QUIET as
+# below.
 REV ?= HEAD
 bench-compare: $(VENV)/installed $(VENV)/bench
-	$(BIN)/python bench/compare.py $(REV) $(ARGS)
+	$(BIN)/python bench/compare.py $(REV) --under '$(QUIET)' $(ARGS)
 
 # What the documentation's figures are from. Measured in pieces, each short enough for a machine that others use, too:
 # status 3 says that there is more. QUIET may be a command that keeps the others off meanwhile. What was measured of this
 # build when it was interrupted is kept in the .part.
 RESULTS := bench/results/results.json
-bench-record: $(VENV)/installed $(VENV)/peers
+bench-record: $(VENV)/installed $(VENV)/peers $(VENV)/bench
 	@mkdir -p $(dir $(RESULTS))
-	@while $(QUIET) $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
+	@while $(QUIET) env $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
 		status=$$?; test $$status -eq 3; do tail -1 $(VENV)/record.txt; done; test $$status -eq 0
-	$(QUIET) $(INSTALLED) bench/figures.py $(RESULTS).part
+	$(QUIET) env $(INSTALLED) bench/figures.py $(RESULTS).part
 	mv $(RESULTS).part $(RESULTS)
 
 # Hours for all of it; ARGS="sigmoid grad.silu" is what changed.

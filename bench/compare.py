@@ -1,10 +1,10 @@
 """Is this slower than it was? ``python bench/compare.py REV``: the working tree beside a revision, in one run.
 
 Both are built in environments of their own. A pair of processes, one for each build, sits on one processor and measures
-in turns; what counts is each function's time by that of a reference (the textbook's line, or a copy) in the same
-process, the fastest of many short bursts of each. A process keeps what chance gave it, such as where in memory its
-arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far processes of
-one build differ is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
+in turns; what counts is each function's time by that of a reference, a copy, in the same process, the fastest of many
+short bursts of each, and how much that differs within a pair. A process keeps what chance gave it, such as where in
+memory its arrays are: that is the noise which no number of bursts removes. So there are several pairs, and how far
+they disagree is the noise of a benchmark. A function is suspected if it is slower by more than three times that, and
 reported only if longer measurements with new processes say so again, twice.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,9 @@ from typing import NamedTuple
 
 import builds
 
-WORKER = Path(__file__).resolve().parent / "worker.py"
+PAIR = Path(__file__).resolve().parent / "pair.py"
+# So many benchmarks a pair of processes measures: some ten seconds.
+PIECE = 90
 SIZE = 2**14
 DTYPES = ("float32", "float64")
 TRIPWIRE = 3.0
@@ -38,35 +41,7 @@ class Effort(NamedTuple):
     rounds: int
 
 
-FIRST, SECOND = Effort(pairs=5, turns=16, rounds=3), Effort(pairs=9, turns=24, rounds=3)
-
-
-class Process:
-    """A worker with one of the builds, on one processor."""
-
-    def __init__(self, python, processor):
-        environment = {**os.environ, "FASTACT_BACKEND": "cython", "FASTACT_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
-        environment.pop("PYTHONPATH", None)
-        self.process = subprocess.Popen(
-            [python, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(self.process.pid, {processor})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
-
-    def ask(self, **command):
-        print(json.dumps(command), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"a process that measures has ended: {self.process.args[0]}")
-        return json.loads(answer)
+FIRST, SECOND = Effort(pairs=6, turns=16, rounds=3), Effort(pairs=12, turns=16, rounds=3)
 
 
 class Found(NamedTuple):
@@ -76,21 +51,24 @@ class Found(NamedTuple):
     head: list
 
     @property
+    def differences(self):
+        """By which factor the head takes longer in each pair, as logarithms: what slows both is in neither."""
+        return [head - base for base, head in zip(self.base, self.head, strict=True)]
+
+    @property
     def change(self):
-        """By which factor the head takes longer, as a logarithm."""
-        return median(self.head) - median(self.base)
+        return median(self.differences)
 
     @property
     def noise(self):
-        """How far `change` is from what another run would give, from how far processes of one build are apart.
+        """How far `change` is from what another run would give, from how far the pairs are apart.
 
-        The standard deviation of a process is taken from the median distance to the median, unmoved by single outliers
-        and corrected for few processes; that of a median of n is 1.2533/sqrt(n) of it.
+        The standard deviation of a pair is taken from the median distance to the median, unmoved by single outliers
+        and corrected for few pairs; that of a median of n is 1.2533/sqrt(n) of it.
         """
-        distances = [abs(value - median(values)) for values in self for value in values]
-        number = len(self.base)
-        of_process = 1.4826 * median(distances) * number / (number - 0.8)
-        return max(LEAST_NOISE, 1.2533 * of_process * math.sqrt(2 / number))
+        number = len(self.differences)
+        of_pair = 1.4826 * median(abs(value - self.change) for value in self.differences) * number / (number - 0.8)
+        return max(LEAST_NOISE, 1.2533 * of_pair / math.sqrt(number))
 
     @property
     def is_slower(self):
@@ -100,54 +78,60 @@ class Found(NamedTuple):
     def is_blind(self):
         return TRIPWIRE * self.noise > math.log(1 + GOAL)
 
+    @property
+    def is_unsure(self):
+        """Whether chance may have hidden a change of the goal: half the time, if that is the tripwire."""
+        return TRIPWIRE * self.noise > math.log(1 + GOAL) / 2
+
 
 def processors():
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 
-def measure(pythons, benchmarks, effort):
+def measure(pythons, benchmarks, effort, under):
     """Return what was measured of each benchmark that both builds have."""
     found = {benchmark: Found([], []) for benchmark in benchmarks}
     available = processors()
     for number in range(effort.pairs):
-        # Neither build is always the first to start, or to have its memory.
-        order = pythons if number % 2 == 0 else pythons[::-1]
-        processor = available[number % len(available)]
-        with Process(order[0], processor) as first, Process(order[1], processor) as second:
-            pair = (first, second) if number % 2 == 0 else (second, first)
-            for benchmark in benchmarks:
-                measure_one(pair, benchmark, effort, found[benchmark])
+        plan = {
+            "pythons": list(map(str, pythons)),
+            "head first": number % 2 == 1,
+            "processor": available[number // 2 % len(available)],
+            "turns": effort.turns,
+            "rounds": effort.rounds,
+        }
+        for piece in batched(benchmarks, PIECE):
+            for benchmark, ratios in zip(piece, piece_of(plan | {"benchmarks": piece}, under), strict=True):
+                for values, ratio in zip(found[benchmark], ratios or (), strict=False):
+                    values.append(ratio)
         print(".", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     return {benchmark: result for benchmark, result in found.items() if result.base}
 
 
-def measure_one(pair, benchmark, effort, found):
-    """Let a pair of processes measure a benchmark in turns, and add what each found."""
-    has_it = [process.ask(prepare=benchmark) for process in pair]
-    if not all(has_it):
-        return
-    fastest = [[math.inf, math.inf], [math.inf, math.inf]]
-    for turn in range(effort.turns):
-        for side in (0, 1) if turn % 2 == 0 else (1, 0):
-            times = pair[side].ask(run=effort.rounds)
-            fastest[side] = [min(best, *seconds) for best, seconds in zip(fastest[side], times, strict=True)]
-    for values, (function, reference) in zip(found, fastest, strict=True):
-        values.append(math.log(function / reference))
+def piece_of(plan, under):
+    """Return what a pair of new processes measures."""
+    command = [*under, sys.executable, PAIR]
+    ended = subprocess.run(command, input=json.dumps(plan), stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
-def compare(pythons, benchmarks):
-    """Measure all, then again what is suspected or could not be seen; return the results and those that are slower."""
-    results = measure(pythons, benchmarks, FIRST)
-    again = [benchmark for benchmark, found in results.items() if found.is_slower or found.is_blind]
+def batched(items, size):
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def compare(pythons, benchmarks, under):
+    """Measure all, then again what is suspected or not sure; return the results and those that are slower."""
+    results = measure(pythons, benchmarks, FIRST, under)
+    again = [benchmark for benchmark, found in results.items() if found.is_slower or found.is_unsure]
     suspects = {benchmark for benchmark in again if results[benchmark].is_slower}
     if again:
         print(f"{len(suspects)} suspected, {len(again) - len(suspects)} too noisy: measured again", file=sys.stderr)
-        second = measure(pythons, again, SECOND)
+        second = measure(pythons, again, SECOND, under)
         suspects |= {benchmark for benchmark, found in second.items() if found.is_slower}
         results |= second
     if newly := [benchmark for benchmark in suspects if results[benchmark].is_slower]:
-        results |= measure(pythons, newly, SECOND)
+        results |= measure(pythons, newly, SECOND, under)
     return results, [benchmark for benchmark in suspects if results[benchmark].is_slower]
 
 
@@ -195,6 +179,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="print every benchmark, not only what changed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     parser.add_argument("--instructions", action="store_true", help="count instructions instead, by valgrind")
+    parser.add_argument("--under", type=shlex.split, default=[], metavar="COMMAND", help="what to run each piece under")
     options = parser.parse_args()
     pythons = builds.pythons_of(options.revision, None)
 
@@ -205,7 +190,7 @@ def main():
         from instructions import compare_counts
 
         sys.exit(1 if compare_counts(pythons, benchmarks) else 0)
-    results, slower = compare(pythons, benchmarks)
+    results, slower = compare(pythons, benchmarks, options.under)
     show(results, slower, options.all)
     if options.json:
         options.json.write_text(json.dumps(saved(results, slower)) + "\n")

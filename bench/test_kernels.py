@@ -1,14 +1,15 @@
 """Every public function beside the textbook's lines and, with --peers, beside other libraries, in pytest-benchmark.
 
 All contenders of a case run in turns; what was measured of each is then recorded as a benchmark of its own. A group is
-a case: ``--benchmark-group-by=group`` sets the contenders of one case side by side, and ``pytest-benchmark compare
---group-by=name`` two runs of one contender.
+a case: ``--benchmark-group-by=group`` sets the contenders of one case side by side, fastact with each backend among
+them, and ``pytest-benchmark compare --group-by=name`` two runs of one contender.
 """
 
 import os
 import subprocess
 import sys
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from timeit import Timer
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ CHOICES = {
     "sizes": (SIZES, (1, 2**16, 2**20), (2**16,)),
     "dtypes": (DTYPES, ("float32",), ("float32",)),
     "threads": ((1, 2), (1,), (1,)),
-    "backends": (BACKENDS, ("cython",), ("cython",)),
+    "backends": (BACKENDS, BACKENDS, ("cython",)),
 }
 
 
@@ -43,37 +44,46 @@ def chosen(config, name):
 
 
 def pytest_generate_tests(metafunc):
-    """Give a test that takes a setting one of each that was chosen: (case, size, type, threads, backend)."""
+    """Give a test that takes a setting one of each that was chosen: (case, size, type, threads, backends)."""
     if "setting" not in metafunc.fixturenames:
         return
     config = metafunc.config
     settings = [
-        (case.name, size, dtype, threads, backend)
+        (case.name, size, dtype, threads, chosen(config, "backends"))
         for case in CASES
         for size in chosen(config, "sizes")
         for dtype in chosen(config, "dtypes")
         for threads in chosen(config, "threads")
-        for backend in chosen(config, "backends")
         if dtype in case.dtypes
     ]
     pairs = [
         pytest.param(setting, contender, id=f"{group_of(setting)} {contender}".replace(" ", "-"))
         for setting in settings
-        for contender in contenders_of(setting[0], config.getoption("--peers"))
+        for contender in contenders_of(setting[0], setting[-1], config.getoption("--peers"))
     ]
     metafunc.parametrize(("setting", "contender"), pairs)
 
 
 def group_of(setting):
     """Return the name under which the contenders of one case stand."""
-    case, size, dtype, threads, backend = setting
-    return f"{case} {size} {dtype} threads={threads} {backend}"
+    case, size, dtype, threads, _ = setting
+    return f"{case} {size} {dtype} threads={threads}"
+
+
+def contenders(prepared, threads, backends, with_peers):
+    """Return who is measured, by name: fastact with each backend, which is set before a burst, and the others."""
+    calls = measure.contenders(prepared, threads, with_peers)
+    ours = [(name, calls.pop(name)) for name in list(calls) if name.partition(" ")[0] == "fastact"]
+    timers = {name: Timer(call) for name, call in calls.items()}
+    for backend in backends:
+        timers |= {f"{name} {backend}": Timer(call, partial(fastact.set_backend, backend)) for name, call in ours}
+    return timers
 
 
 @cache
-def contenders_of(name, with_peers):
+def contenders_of(name, backends, with_peers):
     """Return who takes part in a case, found out on a small one."""
-    return list(measure.contenders(case_of(name).prepare(1000), 1, with_peers))
+    return list(contenders(case_of(name).prepare(1000), 1, backends, with_peers))
 
 
 def case_of(name):
@@ -94,35 +104,37 @@ def settings_are_put_back():
 
 @lru_cache(maxsize=1)
 def prepared_and_checked(setting):
-    """Return the case with its arguments, warmed up and found to agree with the textbook's line."""
-    name, size, dtype, *_ = setting
+    """Return the case with its arguments, warmed up and found to agree with the textbook's line, with each backend."""
+    name, size, dtype, _, backends = setting
     case = case_of(name)
-    prepared = case.prepare(size, dtype)
-    small = prepared if size <= LARGEST_CHECKED else case.prepare(LARGEST_CHECKED, dtype)
-    agreement.check(small, small.naive())
-    return prepared
+    small = case.prepare(min(size, LARGEST_CHECKED), dtype)
+    for backend in backends:
+        fastact.set_backend(backend)
+        agreement.check(small, small.naive())
+    return small if size <= LARGEST_CHECKED else case.prepare(size, dtype)
 
 
 @lru_cache(maxsize=1)
 def measured(setting, with_peers, rounds):
     """Measure all contenders of a case in turns, once for all of them."""
-    calls = measure.contenders(prepared_and_checked(setting), setting[3], with_peers)
+    *_, threads, backends = setting
+    calls = contenders(prepared_and_checked(setting), threads, backends, with_peers)
     return testing.interleave(calls, rounds=rounds, seconds=1.0)
 
 
 def test_kernel(benchmark, setting, contender, request):
-    *_, threads, backend = setting
+    """Measure one contender of a case: all of them in turns, when the first is asked for."""
+    *_, threads, backends = setting
     with_peers, rounds = request.config.getoption("--peers"), request.config.getoption("--rounds")
     rounds = rounds or (8 if request.config.getoption("--quick") else 30)
     benchmark.group = group_of(setting)
     fastact.set_num_threads(threads)
-    fastact.set_backend(backend)
     prepared = prepared_and_checked(setting)
-    calls = measure.contenders(prepared, threads, with_peers)
-    if contender not in calls:
+    timers = contenders(prepared, threads, backends, with_peers)
+    if contender not in timers:
         pytest.skip(f"{contender} has no such type")
     with np.errstate(all="ignore"):
-        benchmark.pedantic(calls[contender], warmup_rounds=1)
+        benchmark.pedantic(timers[contender].timeit, (1,), warmup_rounds=1)
         if benchmark.enabled:
             timings = measured(setting, with_peers, rounds)
             report(benchmark, prepared, timings, contender)

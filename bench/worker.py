@@ -9,12 +9,15 @@ import importlib.util
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fastact"
 BURST = 0.0004
-# A textbook's line is the reference unless it is so slow that a burst would be one call.
-SLOWEST_REFERENCE = 0.0004
+# The reference is a copy within the first-level cache: where arrays lie in memory makes the least difference to it.
+REFERENCE_BYTES = 2**13
 
 
 def use_harness_of_this_checkout():
@@ -46,10 +49,8 @@ class Worker:
         if name not in self.cases or dtype not in self.cases[name].dtypes:
             return False
         prepared = self.cases[name].prepare(size, dtype)
-        naive, copy = prepared.naive(), prepared.copy()
-        naive()
-        is_slow = self.testing.calls_in_burst(self.testing.Timer(naive), SLOWEST_REFERENCE) == 1
-        self.calls = {"function": prepared.ours()["fastact"], "reference": copy if is_slow else naive}
+        target, source = np.zeros((2, REFERENCE_BYTES), np.uint8)
+        self.calls = {"function": prepared.ours()["fastact"], "reference": partial(np.copyto, target, source)}
         self.testing.interleave(self.calls, rounds=1, burst=BURST)
         return True
 
@@ -69,8 +70,6 @@ def main():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     use_harness_of_this_checkout()
-    import numpy as np
-
     import fastact
 
     fastact.set_num_threads(1)

@@ -2,9 +2,9 @@
 
 Element-wise operators need nothing of this: dask hands its chunks to NumPy's ufuncs, and fastact's are such.
 
-Parameters, results and errors are those of the functions of the same names in `fastact`. There is no `out`, since a
-dask array is not written to. What spans several chunks is combined from them in float64: its last bits depend on the
-chunks. Masks never do.
+Parameters, results, errors and sources are those of the functions of the same names in `fastact`. There is no `out`,
+since a dask array is not written to. What spans several chunks is combined from them in float64: its last bits depend
+on the chunks. Masks never do.
 """
 
 import math
@@ -67,10 +67,6 @@ def moments(x: Any, axis: Axis = None, *, correction: float = 0, keepdims: bool 
     -----
     One pass over each chunk; the chunks' counts, means and sums of squares are combined in float64.
 
-    References
-    ----------
-    Chan, Golub and LeVeque (1983), The American Statistician 37
-
     Examples
     --------
     >>> import dask.array as da
@@ -126,10 +122,6 @@ def batch_norm(
     Notes
     -----
     Two passes over the chunks in training, one without. Chunks may divide any axis.
-
-    References
-    ----------
-    Ioffe and Szegedy (2015), arXiv:1502.03167
 
     Examples
     --------
@@ -197,10 +189,6 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, axis: Axis = -1,
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
         As `fastact.layer_norm`, at once.
-
-    References
-    ----------
-    Ba, Kiros and Hinton (2016), arXiv:1607.06450
 
     Examples
     --------
@@ -274,10 +262,6 @@ def log_softmax(x: Any, axis: Axis = -1) -> DaskArray:
     TypeError, ValueError, numpy.exceptions.AxisError
         As `fastact.log_softmax`, at once.
 
-    References
-    ----------
-    Blanchard, Higham and Higham (2021), IMA Journal of Numerical Analysis 41
-
     Examples
     --------
     >>> import dask.array as da
@@ -307,10 +291,6 @@ def logsumexp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> DaskArray
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
         As `fastact.logsumexp`, at once.
-
-    References
-    ----------
-    Blanchard, Higham and Higham (2021), IMA Journal of Numerical Analysis 41
 
     Examples
     --------
@@ -354,10 +334,6 @@ def dropout(
     TypeError, ValueError
         As `fastact.dropout`, at once.
 
-    References
-    ----------
-    Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3
-
     Examples
     --------
     >>> import dask.array as da
@@ -400,10 +376,6 @@ def l1_penalty(w: Any, lam: float) -> DaskArray:
     TypeError
         As `fastact.l1_penalty`, at once.
 
-    References
-    ----------
-    Tibshirani (1996), Journal of the Royal Statistical Society B 58
-
     Examples
     --------
     >>> import dask.array as da
@@ -433,10 +405,6 @@ def l2_penalty(w: Any, lam: float) -> DaskArray:
     ------
     TypeError
         As `fastact.l2_penalty`, at once.
-
-    References
-    ----------
-    Hoerl and Kennard (1970), Technometrics 12
 
     Examples
     --------

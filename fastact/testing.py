@@ -170,14 +170,14 @@ def compare(
 
 
 def interleave(
-    functions: Mapping[str, Function], *, rounds: int = 40, burst: float = 0.001, seconds: float = math.inf
+    functions: Mapping[str, Function | Timer], *, rounds: int = 40, burst: float = 0.001, seconds: float = math.inf
 ) -> dict[str, Timing]:
     """Measure functions in turns: in each round a burst of calls of each, every other round in reverse order.
 
     Parameters
     ----------
-    functions : mapping of str to callable
-        What is measured, by name.
+    functions : mapping of str to callable or timeit.Timer
+        What is measured, by name; the setup of a Timer precedes each burst and is not timed.
     rounds : int, default 40
         The largest number of rounds.
     burst : float, default 0.001
@@ -198,7 +198,8 @@ def interleave(
     Notes
     -----
     Each function is called once before anything is timed: what a first call costs (a compiler, page faults of the
-    result, threads) is a question of its own. The garbage collector rests during the bursts.
+    result, threads) is a question of its own. So is what the others leave in the caches: a call that is not timed
+    precedes each burst of several. The garbage collector rests during the bursts.
 
     Examples
     --------
@@ -209,7 +210,7 @@ def interleave(
     """
     if rounds < 1:
         raise ValueError(f"interleave(): rounds must be at least 1, got {rounds}")
-    timers = {name: Timer(function) for name, function in functions.items()}
+    timers = {name: call if isinstance(call, Timer) else Timer(call) for name, call in functions.items()}
     calls = {name: calls_in_burst(timer, burst) for name, timer in timers.items()}
     taken: dict[str, list[float]] = {name: [] for name in timers}
     end = perf_counter() + seconds
@@ -217,6 +218,8 @@ def interleave(
         if number >= PARTS and perf_counter() > end:
             break
         for name in list(timers) if number % 2 == 0 else reversed(timers):
+            if calls[name] > 1:
+                timers[name].timeit(1)
             taken[name].append(timers[name].timeit(calls[name]) / calls[name])
     return {name: Timing(tuple(values), calls[name]) for name, values in taken.items()}
 

@@ -228,9 +228,30 @@ def test_a_change_beyond_the_noise_is_seen():
     assert not same.is_slower
     assert slower.is_slower
     assert not slower.is_blind
-    noisy = compare.Found([0, 0.2, -0.2, 0.1, -0.1], [0.15, 0.35, -0.05, 0.25, 0.05])
+    noisy = compare.Found([0, 0.2, -0.2, 0.1, -0.1], [0.15, 0.05, 0.25, -0.05, 0.35])
     assert noisy.is_blind
     assert not noisy.is_slower
+    # What slows both processes of a pair is no noise.
+    assert compare.Found(noisy.base, [value + 0.15 for value in noisy.base]).is_slower
+
+
+def test_only_what_is_slower_each_time_is_called_slower(monkeypatch):
+    """One benchmark is 15% slower, one seemed so when it was measured first, one has no base."""
+    compare = script("compare")
+    slower, once, new = benchmarks = [("slower", 1, "float32"), ("once", 1, "float32"), ("new", 1, "float32")]
+    pieces = []
+
+    def piece_of(plan, under):  # noqa: ARG001
+        pieces.append(plan["benchmarks"])
+        change = {slower: math.log(1.15), once: 0.15 if len(pieces) <= compare.FIRST.pairs else 0.0}
+        return [None if b == new else [0.0, change[b] + 0.001 * len(pieces)] for b in plan["benchmarks"]]
+
+    monkeypatch.setattr(compare, "piece_of", piece_of)
+    results, found = compare.compare(["base", "head"], benchmarks, [])
+    assert found == [slower]
+    assert set(results) == {slower, once}
+    assert len(pieces) == compare.FIRST.pairs + 2 * compare.SECOND.pairs
+    assert pieces[-1] == [slower]
 
 
 def test_worker_measures_with_the_harness_of_the_checkout():
@@ -238,8 +259,8 @@ def test_worker_measures_with_the_harness_of_the_checkout():
         importlib.metadata.version("fastact")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("fastact was built in place: a process elsewhere does not find it")
-    compare = script("compare")
-    with compare.Process(sys.executable, compare.processors()[0]) as process:
+    pair = script("pair")
+    with pair.Process(sys.executable, script("compare").processors()[0]) as process:
         assert process.ask(prepare=["elu", 1000, "float32"]) is True
         function, reference = process.ask(run=3)
         assert len(function) == len(reference) == 3

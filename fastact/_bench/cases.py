@@ -5,6 +5,10 @@ Those of operators follow from the registry; a function that is written by hand 
 and the line of `fastact.textbook` that does the same.
 """
 
+import importlib
+import importlib.util
+import math
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +30,8 @@ DTYPES = ("float32", "float64", "float16")
 # Rows of this length, and images of this many channels, where there are enough elements.
 ROW, CHANNELS, POSITIONS = 256, 64, 64
 CHANCE = 0.5
+# To draw more numbers than these takes longer than most kernels: they are repeated.
+DIFFERENT = 2**20
 
 
 class Case(NamedTuple):
@@ -122,8 +128,8 @@ def copy_in_parts(x: Array, y: Array, threads: int) -> Callable[[], Any]:
 
 
 def normal(generator: np.random.Generator, shape: Any, dtype: Any) -> Array:
-    x: Array = 3 * generator.standard_normal(shape, np.float32)
-    return x.astype(dtype)
+    x: Array = 3 * generator.standard_normal(min(math.prod(np.atleast_1d(shape)), DIFFERENT), np.float32)
+    return np.resize(x.astype(dtype), shape)
 
 
 def one_array(size: int, dtype: Any, generator: np.random.Generator) -> Arguments:
@@ -287,7 +293,18 @@ BY_HAND: tuple[Line, ...] = (
     ("preprocessing", "preprocess.quantize_linear", quantizable, FLOAT32),
     ("preprocessing", "preprocess.dequantize_linear", quantized, FLOAT32),
     ("preprocessing", "preprocess.standardize", rows, {}),
+    ("dask", "dask.softmax", rows, NO_OUT),
+    ("dask", "dask.log_softmax", rows, NO_OUT),
+    ("dask", "dask.logsumexp", rows, NO_OUT | {"options": {"axis": -1}}),
+    ("dask", "dask.moments", rows, NO_OUT | {"options": {"axis": -1}}),
+    ("dask", "dask.batch_norm", images_and(4), NO_OUT),
+    ("dask", "dask.layer_norm", rows_and(2), NO_OUT),
+    ("dask", "dask.dropout", one_array, RANDOM | NO_OUT),
+    ("dask", "dask.l1_penalty", weights_and(0.1), NO_OUT),
+    ("dask", "dask.l2_penalty", weights_and(0.1), NO_OUT),
 )
+HAS_DASK = importlib.util.find_spec("dask") is not None
+CHUNKS = 4
 
 
 def in_training(activation: str | None) -> Callable[..., Any]:
@@ -314,8 +331,25 @@ if hasattr(fastact, "fuse"):
     FUNCTIONS["fuse"] = fastact.fuse(quick_gelu)
 
 
+def on_dask(name: str) -> Callable[..., Any]:
+    """Return a function of arrays that has `fastact.dask` compute it, in chunks and with as many threads as allowed."""
+
+    def function(x: Array, *arguments: Any, **options: Any) -> Any:
+        import dask.array as da
+
+        import fastact.dask
+
+        chunked = da.from_array(x, chunks=(-(-len(x) // CHUNKS), *x.shape[1:]))
+        result = getattr(fastact.dask, name)(chunked, *arguments, **options)
+        return da.compute(result, scheduler="threads", num_workers=fastact.get_num_threads())[0]
+
+    return function
+
+
 def function_of(name: str) -> Callable[..., Any] | None:
     """Return the public function of a name, None if this fastact has none."""
+    if name.startswith("dask."):
+        return on_dask(name.removeprefix("dask.")) if HAS_DASK else None
     found: Any = fastact
     for part in name.partition("[")[0].split("."):
         found = getattr(found, part, None)
@@ -327,7 +361,7 @@ def by_hand(family: str, name: str, make: Maker, more: dict[str, Any]) -> Case |
     function = function_of(name)
     if function is None:
         return None
-    line = more.get("line") or name.partition("[")[0].removeprefix("preprocess.").replace("grad.", "grad_")
+    line = more.get("line") or re.sub(r"\[.*|preprocess\.|dask\.", "", name).replace("grad.", "grad_")
     rest = {key: value for key, value in more.items() if key != "line"}
     # The textbook's way to draw slopes is asked for as fastact's is.
     defaults = (1 / 8, 1 / 3, True) if name == "rrelu[training]" else (CHANCE,) if name == "dropout_mask" else ()
@@ -371,9 +405,8 @@ NOT_MEASURED = {*fastact.runtime.__all__, "ufuncs", "grad", "preprocess", "dask"
 def public_names() -> list[str]:
     """Return the names of the public functions that compute something."""
     names = [name for name in fastact.__all__ if name not in NOT_MEASURED]
-    for module in ("grad", "preprocess"):
-        inner = getattr(fastact, module, None)
-        names += [f"{module}.{name}" for name in getattr(inner, "__all__", ())]
+    for module in ("grad", "preprocess", *(["dask"] if HAS_DASK else [])):
+        names += [f"{module}.{name}" for name in importlib.import_module(f"fastact.{module}").__all__]
     return names
 
 

@@ -46,7 +46,7 @@ class Effort(NamedTuple):
     seconds: float
 
 
-FULL = Effort(SIZES, (2**16, 2**20), ("float64", "float16"), (1, 2), rounds=30, burst=0.001, seconds=0.6)
+FULL = Effort(SIZES, (2**16, 2**20), ("float64", "float16"), (1, 2), rounds=30, burst=0.0005, seconds=0.6)
 QUICK = Effort((1000, SHOWN, 2**20), (SHOWN,), (), (1,), rounds=8, burst=0.0003, seconds=0.1)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from timeit import Timer
 from typing import Any
 
@@ -11,13 +11,13 @@ import numpy as np
 from fastact import testing
 from fastact._bench import accuracy as errors_of
 from fastact._bench import agreement, peers
-from fastact._bench.cases import Case, Prepared
+from fastact._bench.cases import CASES, Case, Prepared
 from fastact._bench.record import nanoseconds
 
-# Larger arrays are computed by the same code: who is right on these is right there.
-LARGEST_CHECKED = 2**16
-# Nobody waits for who needs seconds for a call.
-PATIENCE = 0.5
+# Who is right on so many elements is right on others, and is asked once.
+CHECKED = 2**16
+# Nobody waits for who takes so many seconds for a call.
+PATIENCE = 0.2
 ACCURACY_SIZE = 2**16
 
 
@@ -27,20 +27,25 @@ def contenders(prepared: Prepared, threads: int, with_peers: bool) -> dict[str, 
     return {**prepared.ours(), "naive": prepared.naive(), **others, "copy": prepared.copy(threads)}
 
 
-def check(case: Case, dtype: str, size: int, with_peers: bool) -> list[str]:
-    """Check that all agree, and return who does not: a library that computes something else is not a contender.
+@cache
+def checked(name: str, dtype: str, with_peers: bool) -> dict[str, float]:
+    """Return the seconds that each contender takes for a call of `CHECKED` elements, if it computes what fastact does.
 
-    That fastact disagrees with the textbook's line is an error.
+    A library that computes something else is not a contender. That fastact disagrees with the textbook's line is an
+    error.
     """
-    prepared = case.prepare(min(size, LARGEST_CHECKED), dtype)
+    prepared = next(case for case in CASES if case.name == name).prepare(CHECKED, dtype)
     agreement.check(prepared, prepared.naive())
-    wrong = []
-    for name, call in (peers.offers(prepared) if with_peers else {}).items():
-        try:
-            agreement.check(prepared, partial(result, prepared, name, call))
-        except AssertionError:
-            wrong.append(name)
-    return wrong
+    seconds = {}
+    for contender, call in contenders(prepared, 1, with_peers).items():
+        if contender.partition(" ")[0] in peers.LIBRARIES:
+            try:
+                agreement.check(prepared, partial(result, prepared, contender, call))
+            except AssertionError:
+                continue
+        with np.errstate(all="ignore"):
+            seconds[contender] = min(Timer(call).repeat(2, 1))
+    return seconds
 
 
 def result(prepared: Prepared, name: str, call: Callable[[], Any]) -> Any:
@@ -57,12 +62,12 @@ def result(prepared: Prepared, name: str, call: Callable[[], Any]) -> Any:
 
 def speed(case: Case, size: int, dtype: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Return the times of all contenders, in nanoseconds a call: of the fastest round and the median."""
-    wrong = check(case, dtype, size, plan["peers"])
+    seconds = checked(case.name, dtype, plan["peers"])
     prepared = case.prepare(size, dtype)
     calls = contenders(prepared, plan["threads"], plan["peers"])
     with np.errstate(all="ignore"):
         timings = testing.interleave(
-            {name: call for name, call in calls.items() if name not in wrong and is_bearable(call)},
+            {name: calls[name] for name in calls if seconds.get(name, math.inf) * size / CHECKED < PATIENCE},
             rounds=plan["rounds"],
             burst=plan["burst"],
             seconds=plan["seconds"],
@@ -80,10 +85,6 @@ def speed(case: Case, size: int, dtype: str, plan: dict[str, Any]) -> dict[str, 
         "noise": None if math.isnan(noise) else round(noise, 4),
         "ns": {name: [nanoseconds(t.best), nanoseconds(t.median)] for name, t in timings.items()},
     }
-
-
-def is_bearable(call: Callable[[], Any]) -> bool:
-    return Timer(call).timeit(1) < PATIENCE
 
 
 def accuracy(case: Case, with_peers: bool) -> dict[str, Any]:
