@@ -40,9 +40,9 @@ cdef enum:
     # Elements whose bits are put into a buffer at a time, a multiple of WORDS, and the bytes of these bits.
     BLOCK = 4096
     BLOCK_BYTES = 512
-    # As of the ufuncs: a chunk takes 8 us, and what is shared by threads 30 us at least.
-    CHUNK = 32768
-    SERIAL_BELOW = 131072
+    # As of the ufuncs: a chunk takes 2 us, and what is shared by threads 16 us at least.
+    CHUNK = 8192
+    SERIAL_BELOW = 65536
     # From here on, types are other libraries'.
     FIRST_USER_DEFINED = 256
 
