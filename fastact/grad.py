@@ -83,7 +83,7 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     """
     laid = weight if axis is None else along_axis("grad.prelu", weight, x, axis)
     dx = ELEMENT_WISE["prelu"](dy, x, laid)
-    dweight = _gradients.of_slope(dy, x, np.shape(laid), dx.dtype).reshape(np.shape(weight))
+    dweight = _gradients.of_slope(dy, x, np.shape(laid), dx).reshape(np.shape(weight))
     return dx, dweight[()]
 
 
