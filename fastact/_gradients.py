@@ -489,20 +489,26 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
     return converted(np.asarray(dx), given.dtype)
 
 
-def of_slope(dy: Any, x: Any, weight_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+def of_slope(dy: Any, x: Any, weight_shape: tuple[int, ...], dx: Any) -> Any:
     """Return the gradient with respect to a slope of this shape that is broadcast to dy and x, for `grad.prelu`."""
-    arrays = [checked(array, f"grad.prelu(): {name} must be {ARRAY}") for array, name in ((dy, "dy"), (x, "x"))]
-    shape = np.broadcast_shapes(np.shape(dy), np.shape(x), weight_shape)
+    shape = dx.shape
     padded = (1,) * (len(shape) - len(weight_shape)) + weight_shape
     axes = tuple(axis for axis, length in enumerate(padded) if length == 1)
-    computed = FLOAT32 if is_half(dtype) else dtype
-    with np.errstate(all="ignore"):
-        # Contiguous, so that the order of the sum depends on nothing but the shape.
-        dy, x = (np.ascontiguousarray(np.broadcast_to(array, shape), computed) for array in arrays)
+    computed = FLOAT32 if is_half(dx.dtype) else dx.dtype
+    dy, x = spread(dy, "dy", shape, computed), spread(x, "x", shape, computed)
     stats = statistics(1, x, axes)
     stats.fill(0.0)
-    run("slope_sums", [dy.reshape(shape), x.reshape(shape)], 0, axes, stats, piece_numbers=1)
-    return rounded(stats[0], weight_shape, dtype)
+    run("slope_sums", [dy, x], 0, axes, stats, piece_numbers=1)
+    return rounded(stats[0], weight_shape, dx.dtype)
+
+
+def spread(array: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return an array broadcast to a shape, contiguous: the order of the sum depends on nothing but the shape."""
+    if type(array) is np.ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray:
+        return array
+    given = checked(array, f"grad.prelu(): {name} must be {ARRAY}")
+    with np.errstate(all="ignore"):
+        return np.ascontiguousarray(np.broadcast_to(given, shape), dtype).reshape(shape)
 
 
 def l1_penalty(w: ArrayLike, lam: float) -> Any:

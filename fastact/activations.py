@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from fastact._kernels import operators
 from fastact._kernels.axes import along_axis, halves, like_halves
 from fastact._kernels.operators import PUBLIC, UFUNCS
-from fastact._kernels.randomized import slopes
+from fastact._kernels.randomized import randomized
 from fastact._kernels.variants import gelu_variant
 
 ELEMENT_WISE = operators.forward(__name__)
@@ -179,8 +179,7 @@ def rrelu(
     >>> bool(-1 / 3 <= y.min() < y.max() <= -1 / 8)
     True
     """
-    slope = slopes("rrelu", x, lower, upper, training, rng)
-    return ELEMENT_WISE["leaky_relu"](x, slope, **options)
+    return randomized("rrelu", ELEMENT_WISE["leaky_relu"], (x,), lower, upper, training, rng, options)
 
 
 def gelu(x: ArrayLike, approximate: str = "none", **options: Any) -> Any:

@@ -13,7 +13,7 @@ from fastact._kernels.axes import along_axis, halves
 from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.promotion import compute_type
 from fastact._kernels.random import undisturbed
-from fastact._kernels.randomized import slopes
+from fastact._kernels.randomized import randomized
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
@@ -83,7 +83,7 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     """
     laid = weight if axis is None else along_axis("grad.prelu", weight, x, axis)
     dx = ELEMENT_WISE["prelu"](dy, x, laid)
-    dweight = _gradients.of_slope(dy, x, np.shape(laid), dx.dtype).reshape(np.shape(weight))
+    dweight = _gradients.of_slope(dy, x, np.shape(laid), dx).reshape(np.shape(weight))
     return dx, dweight[()]
 
 
@@ -255,8 +255,7 @@ def rrelu(
     >>> fastact.grad.rrelu(1.0, np.array([-1.0, 0.0, 2.0]), 0.1, 0.3)
     array([0.2, 0.2, 1. ])
     """
-    slope = slopes("grad.rrelu", x, lower, upper, training, rng)
-    return ELEMENT_WISE["leaky_relu"](dy, x, slope, **options)
+    return randomized("grad.rrelu", ELEMENT_WISE["leaky_relu"], (dy, x), lower, upper, training, rng, options)
 
 
 def gelu(dy: ArrayLike, x: ArrayLike, approximate: str = "none", **options: Any) -> Any:

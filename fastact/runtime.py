@@ -131,7 +131,7 @@ def checked_count(n: Any, function: str) -> int:
     return min(count, MOST_THREADS)
 
 
-def default_threads(environment: Mapping[str, str], affinity: int, root: str = "/") -> ThreadCount:
+def default_threads(environment: Mapping[str, str], affinity: int, quota: float | None) -> ThreadCount:
     """Return the number of threads to begin with.
 
     Parameters
@@ -140,8 +140,8 @@ def default_threads(environment: Mapping[str, str], affinity: int, root: str = "
         Environment variables: FASTACT_NUM_THREADS, or else OMP_NUM_THREADS, is an upper limit.
     affinity : int
         The number of processors this process may run on.
-    root : str
-        Where ``proc`` and ``sys`` are to be found.
+    quota : float or None
+        How many processors' worth of time it gets, None for all.
 
     Raises
     ------
@@ -149,11 +149,15 @@ def default_threads(environment: Mapping[str, str], affinity: int, root: str = "
         If FASTACT_NUM_THREADS is not an integer of at least 1.
     """
     limits = [ThreadCount(affinity, "processors this process may run on")]
-    quota = cgroup_quota(root)
     if quota is not None:
         limits.append(ThreadCount(max(1, math.ceil(quota)), "CPU quota of the cgroup"))
     limits += environment_limits(environment)
     return min(limits, key=operator.attrgetter("threads"))
+
+
+def own_processors(affinity: int, quota: float | None) -> int:
+    """Return how many processors may be kept busy without taking time from this process itself."""
+    return affinity if quota is None else min(affinity, int(quota))
 
 
 def environment_limits(environment: Mapping[str, str]) -> list[ThreadCount]:
@@ -171,7 +175,7 @@ def is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0
 
 
-def cgroup_quota(root: str) -> float | None:
+def cgroup_quota(root: str = "/") -> float | None:
     """Return the processors' worth of time this process gets, the least of its nested cgroups; None if unlimited."""
     quotas = []
     for line in read(f"{root}/proc/self/cgroup").splitlines():
@@ -457,6 +461,9 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-INITIAL_THREADS = default_threads(os.environ, affinity())
+AFFINITY = affinity()
+QUOTA = cgroup_quota()
+INITIAL_THREADS = default_threads(os.environ, AFFINITY, QUOTA)
+ufuncs.set_processors(own_processors(AFFINITY, QUOTA))
 set_num_threads(INITIAL_THREADS.threads)
 forks.begin()

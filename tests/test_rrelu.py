@@ -1,9 +1,12 @@
 """The randomized leaky rectifier: the fixed slope, the draws, the gradient, the arguments."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import fastact
+from cases import assert_same_bits
 
 X = np.array([-2.0, -0.5, -0.0, 0.0, 0.5, 3.0, np.inf, np.nan])
 DTYPES = (np.float16, np.float32, np.float64)
@@ -69,6 +72,45 @@ def test_in_place():
     expected = fastact.rrelu(x, training=True, rng=2)
     assert fastact.rrelu(x, training=True, rng=2, out=x) is x
     np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 7, 1023, 1025, 8193, 300_007])
+def test_one_pass_gives_the_bits_of_any_other_way(n, dtype):
+    """Memory that is worked on where it lies, and what NumPy brings block by block."""
+    x, dy = np.random.default_rng(n).standard_normal((2, n)).astype(dtype)
+    x[:1] = -np.inf
+    spread = np.repeat(x, 2)[::2]
+    for threads in (1, 2, 5):
+        with fastact.threads(threads):
+            y, dx = fastact.rrelu(x, -0.3, 0.7, True, rng=4), fastact.grad.rrelu(dy, x, -0.3, 0.7, True, rng=4)
+            for other in (spread, x.astype(x.dtype.newbyteorder())):
+                assert_same_bits(fastact.rrelu(other, -0.3, 0.7, True, rng=4), y)
+                assert_same_bits(fastact.grad.rrelu(dy, other, -0.3, 0.7, True, rng=4), dx)
+
+
+def test_one_pass_needs_no_memory_for_slopes():
+    x = -np.ones(1_000_000, np.float32)
+    y = np.empty_like(x)
+    tracemalloc.start()
+    fastact.rrelu(x, training=True, rng=2, out=y)
+    fastact.grad.rrelu(x, x, training=True, rng=2, out=y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_outputs_that_overlap_or_do_not_fit():
+    x = -np.ones(1000, np.float32)
+    expected = fastact.rrelu(x[:999], training=True, rng=2)
+    fastact.rrelu(x[:999], training=True, rng=2, out=x[1:])
+    np.testing.assert_array_equal(x[1:], expected)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        fastact.rrelu(x, training=True, rng=2, out=x)
+    wide = np.empty(1000)
+    fastact.rrelu(x, training=True, rng=2, out=wide)
+    np.testing.assert_array_equal(wide, fastact.rrelu(x, training=True, rng=2))
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32])

@@ -35,7 +35,7 @@ def test_any_number_gives_the_same_bits(case, dtype):
     strided = tuple(np.repeat(array, 2)[::2] for array in arrays)
     columns = [np.full(LARGE, default, dtype) for default in case.defaults]
     digests = set()
-    for n in (1, 2, 3, 7):
+    for n in (1, 2, 7, 40):
         with fastact.threads(n):
             for given in (arrays, strided, (*arrays, *columns)):
                 digests.add(hashlib.sha256(canonical(case.public(*given))).hexdigest())
@@ -48,7 +48,7 @@ def test_any_number_gives_the_same_bits(case, dtype):
 def test_sizes_around_the_threshold(case):
     """Where threads begin, and where a chunk ends: nothing is left out, nothing is written twice."""
     with fastact.threads(3):
-        for n in (131_071, 131_072, 131_073, 147_456, 147_457, 163_839):
+        for n in (65_535, 65_536, 65_537, 73_728, 73_729, 81_919):
             arrays = case.inputs(n)
             out = np.full(n + 2, 99, np.float32)
             case.public(*arrays, out=out[1:-1])
@@ -159,7 +159,7 @@ def write(path, text):
 
 
 def threads_for(root, environment=None, affinity=64):
-    return runtime.default_threads(environment or {}, affinity, str(root))
+    return runtime.default_threads(environment or {}, affinity, runtime.cgroup_quota(str(root)))
 
 
 def test_affinity(tmp_path):
@@ -185,6 +185,13 @@ def test_quota_v2_of_a_parent_and_in_a_container(tmp_path):
     assert threads_for(tmp_path).threads == 3
     write(tmp_path / "sys/fs/cgroup/cpu.max", "100000 100000\n")
     assert threads_for(tmp_path).threads == 1
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "expected"), [(4, None, 4), (4, 2.5, 2), (4, 0.5, 0), (1, None, 1), (2, 8.0, 2)]
+)
+def test_processors_of_its_own(affinity, quota, expected):
+    assert runtime.own_processors(affinity, quota) == expected
 
 
 @pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpu"])
@@ -332,7 +339,8 @@ assert native_threads() == before
 def test_parked_workers_take_no_time():
     passes(
         """
-check()
+for _ in range(100):
+    check()
 time.sleep(0.2)
 first = time.process_time()
 time.sleep(0.5)
@@ -340,6 +348,35 @@ assert time.process_time() - first < 0.05
 """,
         FASTACT_BACKEND="cython",
     )
+
+
+def test_many_calls_on_one_processor():
+    """Nobody waits for a thread that cannot run while he does: calls of several threads, sixteen callers at once."""
+    passes(
+        """
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+check()
+callers = [threading.Thread(target=lambda: [check() for _ in range(20)]) for _ in range(16)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+assert ufuncs.started_workers() == 2
+"""
+    )
+
+
+def test_sizes_that_come_one_after_another():
+    """Workers are awake, asleep or waking when a job comes, and its chunks few or many."""
+    passes("""
+right = fastact.tanh(x)
+with fastact.threads(3):
+    for repetition in range(300):
+        n = (65_536, 90_001, 131_072, 300_007)[repetition % 4]
+        assert np.array_equal(fastact.tanh(x[:n]), right[:n])
+        if repetition % 3 == 0:
+            time.sleep(repetition % 7 * 2e-5)
+""")
 
 
 def test_exit_with_workers_is_clean():

@@ -30,9 +30,9 @@ cdef enum:
     BLOCK = 1024
     # Channels along a row that cannot be joined with the axis before them; fewer are rows of their own.
     FEWEST_CHANNELS = 32
-    # Elements of a chunk, and how many stay in one thread. A chunk takes 2 to 6 us.
-    CHUNK = 32768
-    SERIAL_BELOW = 131072
+    # Elements of a chunk, and how many stay in one thread. A chunk takes 1 to 2 us.
+    CHUNK = 8192
+    SERIAL_BELOW = 65536
     MOST_CHANNELS = 4
     LARGEST_PIXEL_ITEM = 4
     # Of the kernels that take all channels: bytes of FASTACT_TILE pixels, see primitives.h.

@@ -1,25 +1,37 @@
 """The slopes of `fastact.rrelu`: one number, or in training one for each element."""
 
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastact._kernels.arguments import checked, dtype_of
 from fastact._kernels.promotion import ARRAY, HALVES, compute_type
-from fastact._kernels.random import undisturbed, uniform
+from fastact._kernels.random import rectify, undisturbed, uniform
 from fastact._kernels.seeds import seed_of
 
 
-def slopes(function: str, x: Any, lower: Any, upper: Any, training: Any, rng: Any) -> Any:
-    """Return what `x` is multiplied by where it is not positive.
+def randomized(
+    function: str,
+    leaky_relu: Callable[..., Any],
+    arrays: tuple[Any, ...],
+    lower: Any,
+    upper: Any,
+    training: Any,
+    rng: Any,
+    options: dict[str, Any],
+) -> Any:
+    """Return ``leaky_relu(*arrays, slope, **options)`` with the slopes of `fastact.rrelu`.
 
     Parameters
     ----------
     function : str
-        Who asks, for messages.
-    x : array_like
-        The input.
+        Who asks, for messages: ``rrelu`` or ``grad.rrelu``.
+    leaky_relu : callable
+        The operator with one slope or a slope for each element.
+    arrays : tuple of array_like
+        x, or dy and x.
     lower, upper : float
         The ends of the interval of slopes.
     training : bool
@@ -38,10 +50,20 @@ def slopes(function: str, x: Any, lower: Any, upper: Any, training: Any, rng: An
     if not low <= high:
         raise ValueError(f"{function}(): lower must be at most upper, got lower={lower}, upper={upper}")
     if not training:
-        return (low + high) / 2
-    array = checked(x, f"{function}(): x must be {ARRAY}")
-    dtype = np.dtype(compute_type([dtype_of(array).type]))
-    drawn = uniform(np.shape(array), np.float32 if dtype.name in HALVES else dtype, seed_of(rng, function))
+        return leaky_relu(*arrays, (low + high) / 2, **options)
+    x = checked(arrays[-1], f"{function}(): x must be {ARRAY}")
+    seed = seed_of(rng, function)
+    result = None
+    if not options.keys() - {"out"}:
+        name = function.replace("grad.", "grad_").replace("rrelu", "leaky_relu")
+        result = rectify(name, arrays, options.get("out"), low, high, seed)
+    return leaky_relu(*arrays, slopes(x, low, high, seed), **options) if result is None else result
+
+
+def slopes(x: Any, low: float, high: float, seed: bytes) -> Any:
+    """Return a slope for each element of x."""
+    dtype = np.dtype(compute_type([dtype_of(x).type]))
+    drawn = uniform(np.shape(x), np.float32 if dtype.name in HALVES else dtype, seed)
     return undisturbed(between, low, high, drawn).astype(dtype)
 
 

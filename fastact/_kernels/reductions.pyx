@@ -46,7 +46,7 @@ cdef enum:
     # Rows shorter than this are turned into columns.
     SHORT_ROW = 16
     # Elements of a chunk, and how many stay in one thread.
-    CHUNK = 32768
+    CHUNK = 8192
     SERIAL_BELOW = 65536
     SCRATCH_NUMBERS = 4096
     SCRATCH_PER_COLUMN = 16
@@ -170,6 +170,8 @@ cdef void cut(Job* job) noexcept nogil:
             if has_conflict:
                 job.tile = min(job.tile, PACKED_TILE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
         job.tile = min(job.tile, job.columns)
+        if not job.reduces:
+            job.piece = min(<Py_ssize_t>PIECE_ROWS, max(<Py_ssize_t>1, CHUNK // job.tile))
         job.tiles = (job.columns + job.tile - 1) // job.tile
     else:
         job.columns = 1
