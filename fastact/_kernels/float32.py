@@ -14,8 +14,6 @@ TWO = 2.0
 THREE = 3.0
 FOUR = 4.0
 SIX = 6.0
-# A product below has too few bits left to be corrected by its low part.
-SMALL_PRODUCT = 2.8698592549372254e-42
 LARGEST = 3.4028234663852886e38
 # 1/6 and 1/3 as sums of two. The low parts are positive: see SELU_SCALE.
 SIXTH = 0.1666666567325592

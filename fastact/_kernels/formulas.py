@@ -598,12 +598,12 @@ def gate_slope(exponent, exponent_low, m, m_low):
 
 
 def parts_product(dy, high, low, unscale):
-    """Return dy*(high + low)*unscale**2, the sum not rounded before the product; low is below an ULP of high."""
+    """Return dy*(high + low)*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
     dy = dy * unscale
-    product = dy * high
-    exact = product + fma(dy, low, fma(dy, high, -product))
-    exact = exact if absolute(product) <= LARGEST else product
-    return (exact if absolute(product) >= SMALL_PRODUCT else product) * unscale
+    size = absolute(dy)
+    y = fma(dy, high, dy * low if size <= LARGEST else ZERO)
+    # A dy of 0 gives two zeros, perhaps of two signs: their sum would not keep the product's.
+    return (y if size > ZERO else dy * high) * unscale
 
 
 def grad_silu(dy, x):
@@ -651,10 +651,8 @@ def grad_tanhshrink(dy, x):
     y = high - low
     y_low = (high - y) - low
     product = dy * y
-    exact = fma(product, y, fma(fma(dy, y, -product), y, product * (TWO * y_low)))
-    exact = exact if absolute(product) <= LARGEST else product * y
-    exact = exact if absolute(product) >= SMALL_PRODUCT else product * y
-    return exact if a <= ZERO else a
+    low = fma(fma(dy, y, -product), y, product * (TWO * y_low)) if absolute(dy) <= LARGEST else ZERO
+    return copysign(fma(product, y, low), dy) if a <= ZERO else a
 
 
 def mish(x):
