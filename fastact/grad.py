@@ -1,6 +1,6 @@
 """Gradients: ``grad.NAME(dy, x, ...)`` is ``dy`` times the derivative of ``fastact.NAME(x, ...)``, in one pass."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.promotion import compute_type
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import randomized
+from fastact._kernels.reducing import COMPUTED, Array, computable, run
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
@@ -87,6 +88,19 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     return dx, dweight[()]
 
 
+def is_plain(x: Any) -> TypeGuard[Array]:
+    """Return whether an argument is what the kernels compute with."""
+    return type(x) is np.ndarray and x.dtype in COMPUTED and x.flags.aligned
+
+
+def of_one_type(dy: Any, a: Any, b: Any) -> tuple[Array, ...]:
+    """Return glu's operands, checked, as arrays of the type that they are computed in; dy may be a number."""
+    operands = prepared(UFUNCS["grad_glu"], (dy, a, b), (), ("dy", "x", "x"), {})
+    dtype = np.dtype(compute_type([dtype_of(operand).type for operand in operands if not is_number(operand)]))
+    dy, a, b = (computable(np.asarray(operand), dtype) for operand in operands)
+    return np.broadcast_to(dy, a.shape) if dy.ndim == 0 else dy, a, b
+
+
 def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     """Gradient of `fastact.glu`, multiplied by `dy`.
 
@@ -131,14 +145,12 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     array([0.5       , 0.95257413, 0.25      , 0.09035332])
     """
     a, b = halves("grad.glu", x, axis)
-    dy, a, b = prepared(UFUNCS["grad_glu"], (dy, a, b), (), ("dy", "x", "x"), {})
-    if np.shape(dy) not in {(), a.shape}:
+    inputs = (dy, a, b) if is_plain(dy) and is_plain(x) and dy.dtype is x.dtype else of_one_type(dy, a, b)
+    if inputs[0].shape != a.shape:
         raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
-    dtype = compute_type([dtype_of(operand).type for operand in (dy, a, b) if not is_number(operand)])
-    dx: np.ndarray[Any, Any] = np.empty(np.shape(x), dtype)
+    dx: np.ndarray[Any, Any] = np.empty(np.shape(x), inputs[0].dtype)
     da, db = halves("grad.glu", dx, axis)
-    UFUNCS["glu"](dy, b, out=da, dtype=dtype)
-    UFUNCS["grad_glu"](dy, a, b, out=db, dtype=dtype)
+    run("", [*inputs, da, db], 2, tuple(range(dx.ndim)), None, apply="grad_glu", reduces=False, stats_numbers=1)
     return dx
 
 

@@ -25,6 +25,7 @@ FILES_OF_KERNELS = {
 }
 # What operators that are ufuncs or made of them need besides.
 BESIDES = {
+    "glu": ("grad_glu_apply_row",),
     "prelu": ("slope_sums_row", "slope_sums_columns", "slope_sums_combine"),
     "rrelu": ("leaky_relu", "grad_leaky_relu", "uniform"),
 }

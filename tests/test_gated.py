@@ -40,6 +40,8 @@ def test_float32(factor):
         exact = float(factor) * sigmoid(b.astype(np.float64))
         exact_slope = float(factor) * slope(b.astype(np.float64))
     assert ulp.errors(ufuncs.glu(factor, b), exact, is_zero_sign_known=False).max() <= 1.1
+    of_value, _ = halves_of(grad.glu(np.full_like(b, factor), np.concatenate([b, b])), 0)
+    assert ulp.errors(of_value, exact, is_zero_sign_known=False).max() <= 2
     for other in (np.float32(1), np.float32(-1e-3)):
         computed = ufuncs.grad_glu(factor, other, b)
         assert ulp.errors(computed, float(other) * exact_slope, is_zero_sign_known=False).max() <= 2
@@ -65,10 +67,13 @@ def test_float64_gradient_whose_factors_overflow():
 @pytest.mark.parametrize("factor", [1.0, -3.0, 1e300, 1e-300])
 def test_float64(factor):
     b = gates(np.float64, 800)[::3]
-    for number, y, dx in zip(b, ufuncs.glu(factor, b), ufuncs.grad_glu(factor, 1.0, b), strict=True):
+    of_value, of_gate = halves_of(grad.glu(np.full_like(b, factor), np.concatenate([np.ones_like(b), b])), 0)
+    assert_same_bits(of_gate, ufuncs.grad_glu(factor, 1.0, b))
+    for number, y, da, dx in zip(b, ufuncs.glu(factor, b), of_value, of_gate, strict=True):
         exp = mpmath.exp(-abs(mpmath.mpf(float(number))))
         part = exp if number < 0 else 1
         assert ulp.error_of_number(y, mpmath.mpf(factor) * part / (1 + exp)) <= 2
+        assert ulp.error_of_number(da, mpmath.mpf(factor) * part / (1 + exp)) <= 2
         assert ulp.error_of_number(dx, mpmath.mpf(factor) * exp / (1 + exp) ** 2) <= 2
 
 
@@ -87,8 +92,21 @@ def test_axes(dtype, axis, layout):
     out = np.full_like(y, 99)
     assert fastact.glu(given, axis, out=out) is out
     assert_same_bits(out, y)
-    expected = np.concatenate([ufuncs.glu(dy, b), ufuncs.grad_glu(dy, a, b)], axis)
-    assert_same_bits(grad.glu(dy, given, axis), expected)
+    of_value, of_gate = halves_of(grad.glu(dy, given, axis), axis)
+    assert_same_bits(of_gate, ufuncs.grad_glu(dy, a, b))
+    pairs = np.stack([a.ravel(), b.ravel()], 1)
+    one_by_one = [grad.glu(slope, pair)[0] for slope, pair in zip(dy.ravel(), pairs, strict=True)]
+    assert_same_bits(of_value, np.array(one_by_one, dtype).reshape(of_value.shape))
+
+
+def test_gradient_of_the_value_at_the_ends():
+    """dy is infinite, NaN or a zero, the gate NaN or infinite: what dy*sigmoid(b) is."""
+    dy = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, 1.0, -2.0, 1.0], np.float32)
+    b = np.array([-3.0, 300.0, 0.0, 5.0, -5.0, np.nan, np.inf, -np.inf, 1e30], np.float32)
+    expected = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, np.nan, 1.0, -0.0, 1.0], np.float32)
+    of_value, of_gate = halves_of(grad.glu(dy, np.concatenate([np.ones_like(b), b])), 0)
+    assert_same_bits(of_value, expected)
+    assert_same_bits(of_gate, ufuncs.grad_glu(dy, np.float32(1), b))
 
 
 def test_large_and_in_place():

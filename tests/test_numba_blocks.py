@@ -129,6 +129,14 @@ def test_gradients(shape, dtype):
 
 
 @each_dtype
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gated(axis, dtype):
+    x = special((60, 1000), dtype, 14)
+    dy = special((30, 1000) if axis == 0 else (60, 500), dtype, 15)
+    assert_same_bits(lambda: grad.glu(dy, x, axis))
+
+
+@each_dtype
 @pytest.mark.parametrize("shape", ["rows", "columns", "many columns", "long columns", "few columns", "middle"])
 def test_batch_norm(shape, dtype):
     shape, axis = SHAPES[shape]
@@ -192,7 +200,7 @@ def test_every_kernel_has_a_numba_version():
     without = {key: backend.STATE.failures.get(key, "") for key in keys if not tiers.runs_numba(key)}
     # Shuffles and stores that only C can spell.
     assert all(reason.endswith("has no Numba version") for reason in without.values())
-    families = {"philox", "softmax", "moments", "sums", "gradients"}
+    families = {"philox", "softmax", "moments", "sums", "gradients", "gates"}
     assert not [name for name, _ in without if loops.files[name] in families]
 
 

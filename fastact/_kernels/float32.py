@@ -14,8 +14,6 @@ TWO = 2.0
 THREE = 3.0
 FOUR = 4.0
 SIX = 6.0
-# A product below has too few bits left to be corrected by its low part.
-SMALL_PRODUCT = 2.8698592549372254e-42
 LARGEST = 3.4028234663852886e38
 # 1/6 and 1/3 as sums of two. The low parts are positive: see SELU_SCALE.
 SIXTH = 0.1666666567325592
@@ -70,11 +68,11 @@ SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 GATE_SCALED_MIN = -80.0
 GATE_EXP_MIN = -200.0
 SILU_MIN = -109.0
-# grad_glu: from here down dy*a*exp(x) rounds to 0, for dy*a up to 4/TINY and for a larger one that was brought down by
-# TINY**2; and what leaves the smallest exponent in the low bits.
-GLU_EXP_MIN = -174.0
-GLU_LARGE_EXP_MIN = -307.0
+# glu_gradients: from here down dy*a*exp(x) rounds to 0 also for the largest dy and a; and what leaves the smallest
+# exponent, or the sum of two such, in the low bits.
+GLU_EXP_MIN = -307.0
 LOWEST_SHIFT = 12582913.0
+GLU_LOWEST_SHIFT = 12582787.0
 
 # x - tanh(x) is a polynomial up to TANHSHRINK_BEND. At 1 the terms of x - 1 + 2*t/(1 + t) do not cancel yet, but the
 # quotient alone has all of the error.

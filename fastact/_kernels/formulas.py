@@ -126,28 +126,45 @@ def glu(a, b):
     return gate_product(a, b, ZERO)
 
 
-def grad_glu(dy, a, b):
-    # With respect to the gate b; that with respect to a is glu(dy, b). As `logistic_slope_product`, of dy*a in two
-    # parts. Where that may be infinite, both are scaled down by TINY, and exp(-abs(b)) is followed further down.
+def glu_gradients(dy, a, b):
+    """Return the gradients with respect to a and b, of one exponential: dy*sigmoid(b) and dy*a*sigmoid'(b)."""
+    # The second as `logistic_slope_product`, of dy*a in two parts. Where that may be infinite, both are scaled down by
+    # TINY, and exp(-abs(b)) is followed further down.
     x = negative_magnitude(b)
-    size = absolute(dy * a)
-    lowest = GLU_LARGE_EXP_MIN if size > FOUR / TINY else GLU_EXP_MIN
-    x = lowest if x < lowest else x
-    unit = TINY if size > FOUR / TINY else ONE
-    dy = dy * unit
-    a = a * unit
-    product = dy * a
-    product_low = fma(dy, a, -product)
+    x = GLU_EXP_MIN if x < GLU_EXP_MIN else x
     shifted, even, odd = exp_pair(x, ONE)
-    d = slope_divisor(ZERO if x < SCALED_MIN else power_of_two(shifted), even, odd)
+    t = ZERO if x < SCALED_MIN else power_of_two(shifted)
+    d = slope_divisor(t, even, odd)
+    size = absolute(dy * a)
+    factor = dy * TINY if size > FOUR / TINY else dy
+    other = a * TINY if size > FOUR / TINY else a
+    product = factor * other
+    product_low = fma(factor, other, -product)
     reciprocal = ONE / d
     y = product * reciprocal
     excess = fma(y, d, -product) - product_low
-    y = fma(excess, -reciprocal, y) if absolute(y) <= LARGEST else y
+    y = fma(excess, -reciprocal, y) if absolute(product) <= LARGEST else y
     # The power of two may be out of range: two factors that are not.
-    shifted = shifted + TWO * TINY_BITS if size > FOUR / TINY else shifted
-    first = clamp(shifted, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
-    return y * HALF * power_of_two(first) * power_of_two(EXPONENT_SHIFT + (shifted - first))
+    bits = shifted + TWO * TINY_BITS if size > FOUR / TINY else shifted
+    bits = GLU_LOWEST_SHIFT if bits < GLU_LOWEST_SHIFT else bits
+    first = clamp(bits, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
+    db = y * HALF * power_of_two(first) * power_of_two(EXPONENT_SHIFT + (bits - first))
+    # The first: dy*t/(exp(-r) + t) for b < 0, else dy/(1 + t*exp(r)), where exp(-abs(b)) = t*exp(r).
+    t = HALF * t
+    total = ONE + t
+    lost = t - (total - ONE)
+    d = total + fma(ONE if b < ZERO else t, even - odd if b < ZERO else even + odd, lost)
+    bits = shifted + (TWO * TINY_BITS - ONE) if x < SCALED_MIN else shifted - ONE
+    scale = power_of_two(LOWEST_SHIFT if bits < LOWEST_SHIFT else bits)
+    unscale = TINY if b < SCALED_MIN else ONE
+    da = dy * unscale * (scale if b < ZERO else ONE) / d * unscale
+    return da, db
+
+
+def grad_glu(dy, a, b):
+    # That with respect to a is dy*sigmoid(b).
+    da, db = glu_gradients(dy, a, b)
+    return db
 
 
 def tanh(x):
@@ -581,12 +598,12 @@ def gate_slope(exponent, exponent_low, m, m_low):
 
 
 def parts_product(dy, high, low, unscale):
-    """Return dy*(high + low)*unscale**2, the sum not rounded before the product; low is below an ULP of high."""
+    """Return dy*(high + low)*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
     dy = dy * unscale
-    product = dy * high
-    exact = product + fma(dy, low, fma(dy, high, -product))
-    exact = exact if absolute(product) <= LARGEST else product
-    return (exact if absolute(product) >= SMALL_PRODUCT else product) * unscale
+    size = absolute(dy)
+    y = fma(dy, high, dy * low if size <= LARGEST else ZERO)
+    # A dy of 0 gives two zeros, perhaps of two signs: their sum would not keep the product's.
+    return (y if size > ZERO else dy * high) * unscale
 
 
 def grad_silu(dy, x):
@@ -634,10 +651,8 @@ def grad_tanhshrink(dy, x):
     y = high - low
     y_low = (high - y) - low
     product = dy * y
-    exact = fma(product, y, fma(fma(dy, y, -product), y, product * (TWO * y_low)))
-    exact = exact if absolute(product) <= LARGEST else product * y
-    exact = exact if absolute(product) >= SMALL_PRODUCT else product * y
-    return exact if a <= ZERO else a
+    low = fma(fma(dy, y, -product), y, product * (TWO * y_low)) if absolute(dy) <= LARGEST else ZERO
+    return copysign(fma(product, y, low), dy) if a <= ZERO else a
 
 
 def mish(x):
