@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
+from fastact._kernels.operands import rounded_sum
 from fastact._kernels.reducing import (
     Axis,
     Operand,
@@ -48,7 +49,7 @@ def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str) -> Any
 
 def mapped_at_once(x: Any, axis: Axis, out: Any, function: str) -> Any:
     """As `mapped`; plain arrays go straight to the kernels."""
-    y = reductions.mapped("exp_sums", function, x, axis, PIECE, EXP_SUMS) if out is None else None
+    y = reductions.mapped("exp_sums", function, x, axis, out, PIECE, EXP_SUMS)
     return mapped(function, real(x, function, in_blocks=True), axis, out, function) if y is None else y
 
 
@@ -228,7 +229,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Any
     given = real(x, "logsumexp", in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, "logsumexp")
     high, low = log_of_sum(given, axes)
-    return rounded(sum_of_parts(high, low), kept_shape(given.array.shape, axes, keepdims), given.dtype)
+    return rounded_sum(high, low, kept_shape(given.array.shape, axes, keepdims), given.dtype)
 
 
 def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
@@ -237,12 +238,6 @@ def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
     stats[0], stats[1] = -np.inf, 0.0
     run("exp_sums", [x.array], 0, axes, stats, piece_numbers=PIECE)
     return stats[0], stats[1]
-
-
-def sum_of_parts(high: Any, low: Any) -> Any:
-    """Return high + low; the low part of an infinite number is not one."""
-    with np.errstate(all="ignore"):
-        return np.where(np.isinf(high), high, high + low)
 
 
 def cross_entropy(

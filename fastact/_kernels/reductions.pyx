@@ -17,6 +17,7 @@ cimport numpy as np
 
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, STATS, STEP, WIDTH, X
+from fastact._kernels.operands cimport is_computed, may_share_memory
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
@@ -533,11 +534,6 @@ cdef void run_job(Job* job) noexcept nogil:
 
 # ---- From Python.
 
-def address(np.ndarray array):
-    """Return where an array's first element is."""
-    return <uintptr_t>np.PyArray_BYTES(array)
-
-
 cdef class Found:
     """The kernels of one operation, for rows and for columns; NULL where there is none."""
 
@@ -650,29 +646,40 @@ def run(
     )
 
 
-def mapped(str name, str apply, x, axis, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers):
+def mapped(
+    str name, str apply, x, axis, out, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers, tuple parameters=()
+):
     """Return the result for a plain array and one axis; None for all that needs a closer look.
 
     The arguments of `run` for one input and one output: here in half the time, which counts for a short row.
     """
     cdef np.ndarray array, y
-    cdef int index, kind
-    if type(x) is not np.ndarray or type(axis) is not int:
+    cdef int index
+    if not is_computed(x) or type(axis) is not int:
         return None
     array = x
-    kind = np.PyArray_TYPE(array)
     if not -array.ndim <= axis < array.ndim or array.size == 0 or array.ndim > MOST_AXES:
         return None
-    if kind != np.NPY_FLOAT32 and kind != np.NPY_FLOAT64 or not np.PyArray_ISBEHAVED_RO(array):
+    index = axis if axis >= 0 else axis + array.ndim
+    if out is None:
+        y = PyArray_NewLikeArray(array, np.NPY_KEEPORDER, NULL, 0)
+    elif is_written_in_place(out, array):
+        y = out
+    else:
         return None
-    index = axis
-    y = PyArray_NewLikeArray(array, np.NPY_KEEPORDER, NULL, 0)
-    precision = "float32" if kind == np.NPY_FLOAT32 else "float64"
+    precision = "float32" if np.PyArray_TYPE(array) == np.NPY_FLOAT32 else "float64"
     run_on(
-        find_all(precision, name, apply, True), precision, [array, y], 1, (index if index >= 0 else index + array.ndim,), None, piece_numbers, (),
+        find_all(precision, name, apply, True), precision, [array, y], 1, (index,), None, piece_numbers, parameters,
         None, True, True, stats_numbers,
     )
     return y
+
+
+cdef bint is_written_in_place(object out, np.ndarray x):
+    """Return whether results of the shape and type of x can be written to `out` while x is still read."""
+    if not is_computed(out) or np.PyArray_TYPE(out) != np.PyArray_TYPE(x) or not np.PyArray_SAMESHAPE(out, x):
+        return False
+    return np.PyArray_ISWRITEABLE(out) and (out is x or not may_share_memory(out, x))
 
 
 cdef int run_on(
