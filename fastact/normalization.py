@@ -1,7 +1,6 @@
 """Moments in one pass over memory, and the normalizations built on them."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

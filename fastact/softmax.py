@@ -1,12 +1,13 @@
 """Softmax and its logarithm along any axes, logsumexp, and the losses built on them."""
 
+import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
-from fastact._kernels.operands import rounded_sum
+from fastact._kernels.operands import classes_of, losses_of, rounded_sum
 from fastact._kernels.reducing import (
     Axis,
     Operand,
@@ -300,9 +301,7 @@ def losses(x: Operand, classes: Any, channel: int) -> Any:
     high, low = log_of_sum(x, (channel,) if x.array.ndim else ())
     if classes.size == 0 or x.array.size == 0:
         return np.zeros(classes.shape)
-    chosen = np.take_along_axis(np.atleast_1d(x.array), np.expand_dims(classes, channel), channel)
-    with np.errstate(all="ignore"):
-        return (high.reshape(classes.shape) - chosen.reshape(classes.shape)) + low.reshape(classes.shape)
+    return losses_of(x.array, classes, channel, high, low)
 
 
 def checked_targets(
@@ -320,10 +319,14 @@ def checked_targets(
             f"{function}(): target must have shape {shape}, that of logits without axis, got {classes.shape}"
         )
     count = given.array.shape[channel] if given.array.ndim else 1
-    is_counted = classes != ignore_index
-    if np.any(is_counted & ((classes < 0) | (classes >= count))):
+    if classes.dtype == np.uint64:
+        # Those that int64 does not hold do not exist.
+        classes = np.minimum(classes, np.uint64(2**63 - 1))
+    ignored = operator.index(ignore_index)
+    classes, is_counted, counted = classes_of(classes, count, ignored if abs(ignored) < 2**63 else -(2**63))
+    if counted < 0:
         raise ValueError(f"{function}(): target must be classes from 0 to {count - 1} or {ignore_index}, got others")
-    return given, np.where(is_counted, classes, 0).astype(np.intp), is_counted, channel
+    return given, classes, is_counted, channel
 
 
 def checked_reduction(reduction: Any, function: str) -> None:

@@ -6,7 +6,6 @@ are along it: then a kernel reads a parameter for each element. What is not cont
 in the first-level cache, and so do 16-bit floats, which are computed in float32.
 """
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uintptr_t
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
@@ -16,8 +15,10 @@ import numpy as np
 
 from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.ufuncs import KERNELS
+from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.tiers cimport Task
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
+from fastact._kernels.operands cimport may_share_memory
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
@@ -40,7 +41,6 @@ ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
 cdef enum:
     MOST_AXES = 64
     LARGEST_ITEM = 8
-    CACHE_LINE = 64
     # Elements that are worked on at a time: what is packed stays in the first-level cache.
     BLOCK = 1024
     # Channels along a row that cannot be joined with the axis before them; fewer are rows of their own.
@@ -95,33 +95,6 @@ cdef struct Job:
     Py_ssize_t parameter[MOST_CHANNELS]
 
 
-ctypedef fused item:
-    int8_t
-    int16_t
-    int32_t
-    int64_t
-
-
-cdef void copy_items(
-    item* target, Py_ssize_t target_step, const item* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<item*>(<char*>target + i * target_step))[0] = (<const item*>(<const char*>source + i * source_step))[0]
-
-
-cdef void copy(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n, Py_ssize_t item_size
-) noexcept nogil:
-    if item_size == 1:
-        copy_items(<int8_t*>target, target_step, <const int8_t*>source, source_step, n)
-    elif item_size == 2:
-        copy_items(<int16_t*>target, target_step, <const int16_t*>source, source_step, n)
-    elif item_size == 4:
-        copy_items(<int32_t*>target, target_step, <const int32_t*>source, source_step, n)
-    else:
-        copy_items(<int64_t*>target, target_step, <const int64_t*>source, source_step, n)
-
-
 # ---- The axes.
 
 cdef inline bint joins(const Axis* outer, const Axis* inner) noexcept nogil:
@@ -134,10 +107,6 @@ cdef void join_last(Job* job) noexcept nogil:
     job.axes[job.count - 2].step_x = job.axes[job.count - 1].step_x
     job.axes[job.count - 2].step_y = job.axes[job.count - 1].step_y
     job.count -= 1
-
-
-cdef inline Py_ssize_t distance(Py_ssize_t step) noexcept nogil:
-    return -step if step < 0 else step
 
 
 cdef inline Axis axis_of_one() noexcept nogil:
@@ -189,7 +158,7 @@ cdef void cut(Job* job) noexcept nogil:
 cdef void map_block(const Job* job, char* x, char* y, char* parameters, Py_ssize_t n) noexcept nogil:
     """Compute n elements of a row, at most `BLOCK` if there is anything to pack."""
     cdef char storage[4 * BLOCK * LARGEST_ITEM + CACHE_LINE]
-    cdef char* buffers = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    cdef char* buffers = aligned(storage)
     cdef const Axis* row = &job.axes[job.count - 1]
     cdef bint is_scattered = row.step_y != job.item_y and n > 1
     cdef char* args[3]
@@ -262,7 +231,7 @@ cdef void map_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef void split_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexcept nogil:
     """Compute at most `CHUNK` packed pixels of a row: a block of each channel in turn."""
     cdef char storage[2 * MOST_CHANNELS * BLOCK * LARGEST_PIXEL_ITEM + CACHE_LINE]
-    cdef char* planes = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    cdef char* planes = aligned(storage)
     cdef const Axis* last = &job.axes[job.count - 1]
     cdef Axis offsets = offsets_of(job, row)
     cdef char* y
@@ -293,7 +262,7 @@ cdef void packed_segment(const Job* job, Py_ssize_t row, Py_ssize_t start) noexc
     cdef Py_ssize_t[3] lengths
     cdef int k
     args[0] = job.x + offsets.step_x + start * job.pixel
-    args[1] = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    args[1] = aligned(storage)
     for k in range(job.pixel_channels):
         args[2 + k] = y + job.target[k]
         args[2 + MOST_CHANNELS + k] = job.parameters + job.parameter[k]
@@ -474,12 +443,6 @@ cdef bint is_plain(object x):
     return np.PyArray_CheckExact(x) and np.PyArray_ISCARRAY_RO(x) and np.PyArray_NDIM(x) > 0 and np.PyArray_SIZE(x) > 0
 
 
-cdef bint are_apart(np.ndarray x, np.ndarray y) noexcept:
-    """Return whether two contiguous arrays share no memory."""
-    cdef uintptr_t first = <uintptr_t>np.PyArray_BYTES(x), other = <uintptr_t>np.PyArray_BYTES(y)
-    return first + np.PyArray_NBYTES(x) <= other or other + np.PyArray_NBYTES(y) <= first
-
-
 def linear(bint quantizes, x, scale, zero_point, dtype, axis, out):
     """Return x quantized, or dequantized, for a plain array and numbers; None for all that needs a closer look.
 
@@ -510,7 +473,7 @@ def linear(bint quantizes, x, scale, zero_point, dtype, axis, out):
         y = PyArray_NewLikeArray(x, np.NPY_CORDER, target, 0)
     elif (
         is_plain(out) and (<np.ndarray>out).descr is target and np.PyArray_SAMESHAPE(x, out)
-        and np.PyArray_ISWRITEABLE(out) and are_apart(x, out)
+        and np.PyArray_ISWRITEABLE(out) and not may_share_memory(x, out)
     ):
         y = out
     else:

@@ -372,3 +372,56 @@ def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight,
         factor[dims[1] + i] = b[i] - m[i] * factor[i]
     leave_environment(callers)
     return both
+
+
+# ---- Classes: cross entropy.
+
+def classes_of(target, Py_ssize_t count, long long ignored):
+    """Return classes as intp, 0 for those that are ignored, which are not (bool), and their number; -1 for a wrong one.
+
+    The target is an array of integers that 64 bits with a sign hold.
+    """
+    cdef np.ndarray classes = np.PyArray_FROMANY(
+        target, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
+    )
+    cdef np.ndarray is_counted = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_BOOL, 0)
+    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(is_counted)
+    cdef Py_ssize_t i, total = 0
+    for i in range(np.PyArray_SIZE(classes)):
+        counted[i] = given[i] != ignored
+        if not counted[i]:
+            given[i] = 0
+        elif not 0 <= given[i] < count:
+            return classes, is_counted, -1
+        total += counted[i]
+    return classes, is_counted, total
+
+
+cdef inline double number_at(np.ndarray x, Py_ssize_t offset) noexcept:
+    cdef char* place = np.PyArray_BYTES(x) + offset
+    return (<float*>place)[0] if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else (<double*>place)[0]
+
+
+def losses_of(np.ndarray x not None, np.ndarray classes not None, int channel, np.ndarray high, np.ndarray low):
+    """Return high - x[class] + low, float64, for each of the contiguous classes; x is float32 or float64."""
+    cdef np.ndarray loss = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_FLOAT64, 0)
+    cdef double* y = <double*>np.PyArray_DATA(loss)
+    cdef const double* h = <double*>np.PyArray_DATA(high)
+    cdef const double* l = <double*>np.PyArray_DATA(low)
+    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef Environment callers = enter_environment()
+    cdef Py_ssize_t i, rest, offset, length
+    cdef int axis
+    for i in range(np.PyArray_SIZE(classes)):
+        rest, offset = i, 0
+        for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
+            if axis == channel:
+                offset += k[i] * np.PyArray_STRIDE(x, axis)
+            else:
+                length = np.PyArray_DIM(x, axis)
+                offset += rest % length * np.PyArray_STRIDE(x, axis)
+                rest //= length
+        y[i] = h[i] - number_at(x, offset) + l[i]
+    leave_environment(callers)
+    return loss

@@ -26,11 +26,12 @@ def is_far_from_ties(scale, most):
     """Return whether x*inverse in two parts is rounded to the same integer as the quotient, for any up to `most`.
 
     Write x and scale as integers X and S of p bits, times powers of two. The product with both parts, before its own
-    rounding, is within 2**(1 - 2*p) of the quotient, relatively. So it is rounded to another number only if a midpoint M,
-    an odd integer of p + 1 bits times a power of two, is that close: if X*2**i = M*S + r for some i of at least p - 1,
-    with abs(r) at most 4, and not 0, as M does not divide X. And to another integer only if that number is a half, or
-    next to one: if M is an odd multiple of 2**(p - 1 - e) plus or minus 1 for a quotient below 2**(e + 1). Then S or
-    -S is r, modulo 2**(p - 1 - e). For 8 bits that is more than the 2**16 that is tested for here, for 16 bits 2**8.
+    rounding, is within 2**(1 - 2*p) of the quotient, relatively. So it is rounded to another number only if a midpoint
+    M, an odd integer of p + 1 bits times a power of two, is that close: if X*2**i = M*S + r for some i of at least
+    p - 1, with abs(r) at most 4, and not 0, as M does not divide X. And to another integer only if that number is a
+    half, or next to one: if M is an odd multiple of 2**(p - 1 - e) plus or minus 1 for a quotient below 2**(e + 1).
+    Then S or -S is r, modulo 2**(p - 1 - e): at least 2**16 for 8 bits, 2**8 for 16 bits. Modulo a smaller power of
+    two, as is tested here for binary64, it is so all the more.
     """
     mask = 0xFFFF if most < 256 else 0xFF
     rest = low_bits(scale) & mask
@@ -72,12 +73,13 @@ def lowest_of(kind):
 
 
 def highest_of(kind):
-    return lowest_of(kind) + (255 if kind == QUANTIZED_UINT8 or kind == QUANTIZED_INT8 else 65535)
+    return lowest_of(kind) + (255 if kind < QUANTIZED_UINT16 else 65535)
 
 
 def quantize_items(x, q, n, p, step, lowest, highest):
     """Write x/scale rounded, plus zero, within the limits; the lowest for NaN."""
-    scale, zero, inverse, rest, first, last = p[0], integer_of(p[step]), p[2 * step], p[3 * step], p[4 * step], p[5 * step]
+    scale, zero = p[0], integer_of(p[step])
+    inverse, rest, first, last = p[2 * step], p[3 * step], p[4 * step], p[5 * step]
     low, high = real_of(lowest - zero), real_of(highest - zero)
     if p[6 * step] == TWO:
         for i in range(n):
@@ -91,7 +93,8 @@ def quantize_items(x, q, n, p, step, lowest, highest):
 
 
 def quantize_columns_of(x, q, n, scale, step, lowest, highest):
-    zero, inverse, rest, first, last = scale + step, scale + 2 * step, scale + 3 * step, scale + 4 * step, scale + 5 * step
+    zero, inverse, rest = scale + step, scale + 2 * step, scale + 3 * step
+    first, last = scale + 4 * step, scale + 5 * step
     if scale[6 * step] == TWO:
         for i in range(n):
             t = near_quotient(limited(x[i], first[i], last[i]), scale[i], inverse[i], rest[i])

@@ -9,12 +9,12 @@ neighbouring columns, and the vectors run across them. Everything else is copied
 the output back. The cut depends on shapes, axes and strides only: never on the threads.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
+from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, STATS, STEP, WIDTH, X
 from fastact._kernels.operands cimport is_computed, may_share_memory
@@ -55,7 +55,6 @@ cdef enum:
     CONFLICT = 4096
     PACKED_TILE = 4096
     NUMBER = 8
-    CACHE_LINE = 64
 
 
 cdef struct Axes:
@@ -141,10 +140,6 @@ cdef inline Py_ssize_t last_step(const Job* job, const Axes* axes, int k) noexce
     return axes.step[k][axes.count - 1] if axes.count else job.items[k]
 
 
-cdef inline Py_ssize_t distance(Py_ssize_t step) noexcept nogil:
-    return -step if step < 0 else step
-
-
 cdef void cut(Job* job) noexcept nogil:
     """Choose rows or columns, the pieces, and what is to be packed."""
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
@@ -200,7 +195,7 @@ cdef inline void copy_grid(
     const char* source, Py_ssize_t source_row, Py_ssize_t source_step,
     Py_ssize_t rows, Py_ssize_t width, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     cdef char* to
     cdef const char* from_
     if width == 1:
@@ -213,15 +208,8 @@ cdef inline void copy_grid(
         from_ = source + i * source_row
         if target_step == item and source_step == item:
             memcpy(to, from_, width * item)
-        elif item == 2:
-            for j in range(width):
-                (<int16_t*>(to + j * target_step))[0] = (<const int16_t*>(from_ + j * source_step))[0]
-        elif item == 4:
-            for j in range(width):
-                (<int32_t*>(to + j * target_step))[0] = (<const int32_t*>(from_ + j * source_step))[0]
         else:
-            for j in range(width):
-                (<int64_t*>(to + j * target_step))[0] = (<const int64_t*>(from_ + j * source_step))[0]
+            copy(to, target_step, from_, source_step, width, item)
 
 
 cdef Py_ssize_t offset_at(const Axes* axes, int k, Py_ssize_t index, int count) noexcept nogil:
@@ -434,10 +422,6 @@ cdef inline Py_ssize_t pieces_room(const Job* job) noexcept nogil:
     """Return the size of scratch, and of the pieces of one row or tile if they are not in `Job.pieces`."""
     cdef Py_ssize_t numbers = job.tile * job.piece_count * job.piece_numbers if job.is_in_one_go else 0
     return ((scratch_numbers(job) + numbers) * NUMBER + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
-
-
-cdef inline char* aligned(char* memory) noexcept nogil:
-    return memory + (-<uintptr_t>memory & (CACHE_LINE - 1))
 
 
 cdef inline char* buffers_for(Job* job) noexcept nogil:
