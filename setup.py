@@ -257,6 +257,7 @@ def front_doors():
         "programs": ["programs.pyx"],
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
+        "operands": ["operands.pyx"],
         "reductions": ["reductions.pyx"],
         "channels": ["channels.pyx"],
     }

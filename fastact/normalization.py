@@ -1,13 +1,14 @@
 """Moments in one pass over memory, and the normalizations built on them."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact._kernels import operands, reductions
 from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.operands import affine, numbers_of, quotients
 from fastact._kernels.reducing import (
     Array,
     Axis,
@@ -100,7 +101,8 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     checked_number(correction, "moments", "correction")
     mean, _, square, count = mean_and_square(given.array, axes)
     shape = kept_shape(given.array.shape, axes, keepdims)
-    return rounded(mean, shape, given.dtype), rounded(variance(square, count - correction), shape, given.dtype)
+    var = quotients(square, max(count - correction, 0.0))
+    return rounded(mean, shape, given.dtype), rounded(var, shape, given.dtype)
 
 
 def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, int]:
@@ -111,13 +113,10 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
     return stats[0], stats[1], stats[2], math.prod(x.shape[axis] for axis in axes)
 
 
-def variance(square: Array, degrees: float) -> Array:
-    with np.errstate(all="ignore"):
-        return square / max(degrees, 0.0)
-
-
 def checked_number(value: Any, function: str, name: str, low: float = -math.inf, high: float = math.inf) -> float:
     """Return a real number between two others, or raise."""
+    if type(value) is float and low <= value <= high:
+        return value
     if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
         raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
     try:
@@ -133,7 +132,7 @@ def checked_number(value: Any, function: str, name: str, low: float = -math.inf,
 def per_channel(value: Any, x: Operand, channels: int, function: str, name: str, default: float) -> Array:
     """Return an argument of one number a channel as float64, rounded to the type that x is computed in."""
     if value is None:
-        return np.full(channels, default)
+        return numbers_of(channels, default)
     array = like(value, x, function, name)
     if array.shape != (channels,):
         raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {array.shape}")
@@ -167,7 +166,7 @@ def channel_axis(x: Array, axis: Any, function: str) -> tuple[int, tuple[int, ..
     """Return the channel axis, all others, and the number of channels."""
     channel = single_axis(axis, x.ndim, function)
     channels = x.shape[channel] if x.ndim else 1
-    return channel, tuple(other for other in range(x.ndim) if other != channel), channels
+    return channel, tuple([other for other in range(x.ndim) if other != channel]), channels
 
 
 def batch_norm(
@@ -261,7 +260,7 @@ def batch_norm(
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
-    count = math.prod(given.array.shape[other] for other in others)
+    count = math.prod([given.array.shape[other] for other in others])
     if not training and (old_mean is None or old_var is None):
         missing = "running_mean" if old_mean is None else "running_var"
         raise ValueError(f"{function}(): {missing} must be given without training, got None")
@@ -276,15 +275,12 @@ def batch_norm(
         run("moments", arrays, 1, others, stats, apply="normalize", activation=activation, **options)
         mean, var = stats[0], stats[2] / count
         update(old_mean, mean, momentum)
-        update(old_var, variance(stats[2], count - 1), momentum)
+        update(old_var, quotients(stats[2], count - 1), momentum)
     else:
         assert old_mean is not None
         assert old_var is not None
         mean, var = old_mean.astype(FLOAT64), old_var.astype(FLOAT64)
-        stats = np.empty((2, channels))
-        with np.errstate(all="ignore"):
-            stats[0] = factor / np.sqrt(var + eps)
-            stats[1] = summand - mean * stats[0]
+        stats = affine(mean, var, factor, summand, float(eps))
         run("", arrays, 1, others, stats, apply="affine", activation=activation, reduces=False)
     y = target.result()
     return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if return_stats else y
@@ -370,14 +366,14 @@ def batch_norm_inverse(
     return target.result()
 
 
-def along_axes(value: Any, x: Operand, axes: Sequence[int], function: str, name: str, default: float) -> Array:
+def along_axes(value: Any, x: Operand, axes: tuple[int, ...], function: str, name: str, default: float) -> Array:
     """Return an argument of the reduced axes' shape, broadcast to the shape of x."""
-    shape = tuple(x.array.shape[axis] for axis in axes)
-    array = np.full(shape, default, compute_dtype(x.array)) if value is None else like(value, x, function, name)
-    if array.shape != shape:
+    array = None if value is None else like(value, x, function, name)
+    shape = x.array.shape
+    if array is not None and array.shape != tuple([shape[axis] for axis in axes]):
+        shape = tuple([shape[axis] for axis in axes])
         raise ValueError(f"{function}(): {name} must have shape {shape}, that of the axes, got {array.shape}")
-    ones = [length if axis in axes else 1 for axis, length in enumerate(x.array.shape)]
-    return np.broadcast_to(array.reshape(ones), x.array.shape)
+    return operands.along_axes(array, x, axes, default)
 
 
 def layer_norm(
@@ -449,9 +445,8 @@ def layer_norm(
 
 def normalize_together(arrays: list[Array], axes: tuple[int, ...], eps: float) -> None:
     """Run layer_norm's kernels on x, weight, bias and y."""
-    stats = statistics(MOMENTS, arrays[0], axes)
     options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),), "is_exact": False}
-    run("moments", arrays, 1, axes, stats, apply="layer_norm", **options)
+    run("moments", arrays, 1, axes, None, apply="layer_norm", stats_numbers=MOMENTS, **options)
 
 
 def rms_norm(
@@ -504,10 +499,10 @@ def rms_norm(
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor])
-    parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
-    stats = statistics(1, given.array, axes)
+    parameters = (float(eps), float(math.prod([given.array.shape[axis] for axis in axes])))
     arrays = [given.array, factor, target.array]
-    run("squares", arrays, 1, axes, stats, piece_numbers=1, parameters=parameters, apply="rms_norm", is_exact=False)
+    options: dict[str, Any] = {"piece_numbers": 1, "parameters": parameters, "is_exact": False}
+    run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, **options)
     return target.result()
 
 
@@ -700,6 +695,11 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     array([0.6, 0.8])
     """
     function = "normalize"
+    norm = NORMS.get(p) if type(p) is float and type(eps) is float else None
+    if norm is not None:
+        y = reductions.mapped(norm, norm if p == 2 else "scale", x, axis, out, 1, 1, (eps,))
+        if y is not None:
+            return y
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     p = checked_number(p, function, "p", low=0.0)

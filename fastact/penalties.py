@@ -1,22 +1,29 @@
 """Penalties on weights, for the loss of a model that is to stay simple: one pass over memory, summed exactly."""
 
+from operator import mul
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact._kernels.operands import numbers_of
+from fastact._kernels.random import undisturbed
 from fastact._kernels.reducing import real, run
 from fastact.normalization import checked_number
 
 __all__ = ["elastic_net_penalty", "l1_penalty", "l2_penalty"]
 
 
-def exact_sum(name: str, w: Any, function: str) -> np.float64:
+def exact_sum(name: str, w: Any, function: str) -> float:
     """Return the sum of squares or of magnitudes."""
     array = real(w, function, "w").array
-    stats = np.zeros((1, 1))
+    stats = numbers_of(1, 0.0)
     run(f"exact_{name}", [array], 0, tuple(range(array.ndim)), stats, piece_numbers=2)
-    return np.float64(stats[0, 0])
+    return float(stats[0])
+
+
+def sumprod(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    return a[0] * b[0] + a[1] * b[1]
 
 
 def l1_penalty(w: ArrayLike, lam: float) -> np.float64:
@@ -56,8 +63,7 @@ def l1_penalty(w: ArrayLike, lam: float) -> np.float64:
     1.5
     """
     factor = checked_number(lam, "l1_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return np.float64(factor * exact_sum("magnitudes", w, "l1_penalty"))
+    return np.float64(undisturbed(mul, factor, exact_sum("magnitudes", w, "l1_penalty")))
 
 
 def l2_penalty(w: ArrayLike, lam: float) -> np.float64:
@@ -97,8 +103,7 @@ def l2_penalty(w: ArrayLike, lam: float) -> np.float64:
     2.5
     """
     factor = checked_number(lam, "l2_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return np.float64(factor * exact_sum("squares", w, "l2_penalty"))
+    return np.float64(undisturbed(mul, factor, exact_sum("squares", w, "l2_penalty")))
 
 
 def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> np.float64:
@@ -138,7 +143,5 @@ def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> np.float64:
     """
     function = "elastic_net_penalty"
     factors = checked_number(l1, function, "l1"), checked_number(l2, function, "l2")
-    with np.errstate(all="ignore"):
-        return np.float64(
-            factors[0] * exact_sum("magnitudes", w, function) + factors[1] * exact_sum("squares", w, function)
-        )
+    sums = exact_sum("magnitudes", w, function), exact_sum("squares", w, function)
+    return np.float64(undisturbed(sumprod, factors, sums))

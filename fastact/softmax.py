@@ -1,11 +1,13 @@
 """Softmax and its logarithm along any axes, logsumexp, and the losses built on them."""
 
+import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
+from fastact._kernels.operands import classes_of, losses_of, rounded_sum
 from fastact._kernels.reducing import (
     Axis,
     Operand,
@@ -48,7 +50,7 @@ def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str, is_neg
 
 def mapped_at_once(x: Any, axis: Axis, out: Any, function: str) -> Any:
     """As `mapped`; plain arrays go straight to the kernels."""
-    y = reductions.mapped("exp_sums", function, x, axis, PIECE, EXP_SUMS) if out is None else None
+    y = reductions.mapped("exp_sums", function, x, axis, out, PIECE, EXP_SUMS)
     return mapped(function, real(x, function, in_blocks=True), axis, out, function) if y is None else y
 
 
@@ -227,7 +229,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Any
     given = real(x, "logsumexp", in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, "logsumexp")
     high, low = log_of_sum(given, axes)
-    return rounded(sum_of_parts(high, low), kept_shape(given.array.shape, axes, keepdims), given.dtype)
+    return rounded_sum(high, low, kept_shape(given.array.shape, axes, keepdims), given.dtype)
 
 
 def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
@@ -236,12 +238,6 @@ def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
     stats[0], stats[1] = -np.inf, 0.0
     run("exp_sums", [x.array], 0, axes, stats, piece_numbers=PIECE)
     return stats[0], stats[1]
-
-
-def sum_of_parts(high: Any, low: Any) -> Any:
-    """Return high + low; the low part of an infinite number is not one."""
-    with np.errstate(all="ignore"):
-        return np.where(np.isinf(high), high, high + low)
 
 
 def cross_entropy(
@@ -304,9 +300,7 @@ def losses(x: Operand, classes: Any, channel: int) -> Any:
     high, low = log_of_sum(x, (channel,) if x.array.ndim else ())
     if classes.size == 0 or x.array.size == 0:
         return np.zeros(classes.shape)
-    chosen = np.take_along_axis(np.atleast_1d(x.array), np.expand_dims(classes, channel), channel)
-    with np.errstate(all="ignore"):
-        return (high.reshape(classes.shape) - chosen.reshape(classes.shape)) + low.reshape(classes.shape)
+    return losses_of(x.array, classes, channel, high, low)
 
 
 def checked_targets(
@@ -324,10 +318,14 @@ def checked_targets(
             f"{function}(): target must have shape {shape}, that of logits without axis, got {classes.shape}"
         )
     count = given.array.shape[channel] if given.array.ndim else 1
-    is_counted = classes != ignore_index
-    if np.any(is_counted & ((classes < 0) | (classes >= count))):
+    if classes.dtype == np.uint64:
+        # Those that int64 does not hold do not exist.
+        classes = np.minimum(classes, np.uint64(2**63 - 1))
+    ignored = operator.index(ignore_index)
+    classes, is_counted, counted = classes_of(classes, count, ignored if abs(ignored) < 2**63 else -(2**63))
+    if counted < 0:
         raise ValueError(f"{function}(): target must be classes from 0 to {count - 1} or {ignore_index}, got others")
-    return given, np.where(is_counted, classes, 0).astype(np.intp), is_counted, channel
+    return given, classes, is_counted, channel
 
 
 def checked_reduction(reduction: Any, function: str) -> None:

@@ -327,6 +327,55 @@ def test_the_quotient_is_a_division():
         )
 
 
+# Products with the inverse in two parts are rounded to another integer than these quotients.
+NEXT_TO_MIDPOINTS = {1.83023059: 89193.5391, 1.71685779: 52715.2617, 1.58694446: 101538.258, 1.5703429: 92060.5703}
+
+
+@pytest.mark.parametrize(("scale", "number"), NEXT_TO_MIDPOINTS.items())
+def test_scales_whose_quotients_are_corrected(scale, number):
+    scale, dtype = np.float32(scale), np.dtype(np.uint16)
+    x = (np.float32(number).view(np.int32) + np.arange(-40, 41, dtype=np.int32)).view(np.float32)
+    expected = quantized(x, scale, 0, dtype)
+    assert_same_bits(preprocess.quantize_linear(x, float(scale), dtype=dtype), expected)
+    # One such channel among others, along a row of channels and across.
+    scales = np.array([0.5, scale, 0.3], np.float32)
+    for axis, shape in ((1, (1, -1)), (0, (-1, 1))):
+        wide = np.stack([x, x, x], axis)
+        along = scales.reshape(shape)
+        assert_same_bits(
+            preprocess.quantize_linear(wide, scales, dtype=dtype, axis=axis), quantized(wide, along, 0, dtype)
+        )
+
+
+@each_quantized
+@pytest.mark.parametrize("odd", [0.1, -0.1, 0.0, 3e-39, 1e38, NAN, INF])
+def test_scales_of_channels_of_every_kind(odd, dtype):
+    x = np.stack([numbers(300, 0.1, np.dtype(np.float32))] * 40, axis=1)
+    scales = np.full(40, 0.1, np.float32)
+    scales[7] = odd
+    expected = quantized(x, scales, 3, dtype)
+    assert_same_bits(preprocess.quantize_linear(x, scales, 3, dtype=dtype, axis=1), expected)
+    assert_same_bits(preprocess.quantize_linear(x.T, scales, 3, dtype=dtype, axis=0), expected.T)
+
+
+def test_plain_arrays_and_others_are_quantized_alike():
+    """For each argument that sends a call the long way."""
+    x = np.random.default_rng(0).standard_normal((30, 40)).astype(np.float32)
+    expected = preprocess.quantize_linear(x, 0.1, 3, dtype=np.int8)
+    back = preprocess.dequantize_linear(expected, 0.1, 3)
+    every_other = np.zeros((30, 80), np.int8)[:, ::2]
+    for options in ({"dtype": "int8"}, {"dtype": np.dtype(np.int8)}, {"dtype": np.int8, "out": every_other}):
+        assert_same_bits(preprocess.quantize_linear(x, 0.1, 3, **options), expected)
+    assert_same_bits(preprocess.quantize_linear(x, np.float32(0.1), np.int8(3), dtype=np.int8), expected)
+    assert_same_bits(preprocess.quantize_linear(x.T, 0.1, 3, dtype=np.int8), expected.T)
+    assert_same_bits(preprocess.dequantize_linear(expected.T, 0.1, 3), back.T)
+    assert_same_bits(preprocess.dequantize_linear(expected, 0.1, 3, out=np.zeros((30, 40), np.float32)), back)
+    memory = np.zeros(x.nbytes, np.uint8)
+    memory[: x.size] = expected.ravel().view(np.uint8)
+    q = memory[: x.size].view(np.int8)
+    assert_same_bits(preprocess.dequantize_linear(q, 0.1, 3, out=memory.view(np.float32)), back.ravel())
+
+
 SHAPES = [((4, 5, 6), 0), ((4, 5, 6), 1), ((4, 5, 6), -1), ((3, 70, 40), 1), ((500, 3), -1), ((2, 1500), 1), ((5,), 0),
           ((3, 1, 2), 1), ((0, 4), 1), ((4, 0), 0), ((2, 3, 200, 30), 1)]  # fmt: skip
 

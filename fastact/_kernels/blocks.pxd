@@ -17,6 +17,7 @@ cdef extern from "primitives.h":
     ctypedef real* output "fastact_output"
     real power_of_two "fastact_power_of_two"(real) noexcept nogil
     real divided "fastact_divided"(real, real, real) noexcept nogil
+    real near_quotient "fastact_near_quotient"(real, real, real, real) noexcept nogil
     int low_bits "fastact_low_bits"(real) noexcept nogil
     enum:
         TILE "FASTACT_TILE"

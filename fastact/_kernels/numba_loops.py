@@ -7,6 +7,10 @@ def divided(x, divisor, inverse):
     return fma(fma(-divisor, q, x), inverse, q)
 
 
+def near_quotient(x, divisor, inverse, rest):
+    return fma(x, inverse, x * rest)
+
+
 def pack_at_most_8(words, start, end, threshold, mask, offset):
     bits = 0
     for k in range(min(8, end - start)):

@@ -198,6 +198,19 @@ static inline real fastact_divided(real x, real divisor, real inverse)
 #endif
 }
 
+/* The same but for some quotients next to midpoints, by the inverse in two parts: see `is_far_from_ties`. Brisebarre,
+   Muller and Raina 2004, IEEE Transactions on Computers 53. */
+static inline real fastact_near_quotient(real x, real divisor, real inverse, real rest)
+{
+#if defined(FASTACT_HAS_FMA)
+    (void)divisor;
+    return fastact_fma(x, inverse, x * rest);
+#else
+    (void)inverse, (void)rest;
+    return x / divisor;
+#endif
+}
+
 /* The integer that x + INTEGER_SHIFT holds in its low bits. */
 static inline int fastact_low_bits(real x)
 {

@@ -18,13 +18,19 @@ ctypedef fused quantized:
 cdef int integer_bits(real x) noexcept nogil
 cdef real limited(real x, real low, real high) noexcept nogil
 cdef bint is_ordinary(real scale) noexcept nogil
+cdef bint is_far_from_ties(real scale, int most) noexcept nogil
+cdef real inverse_rest(real scale, real inverse) noexcept nogil
 cdef real dequantize_one(int q, real scale, int zero) noexcept nogil
 
+cdef int lowest_of(int kind) noexcept nogil
+cdef int highest_of(int kind) noexcept nogil
+@cython.locals(least=real, way=real)
+cdef void quantize_parameters(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void quantize_items(
-    const real* x, quantized* q, size n, real scale, int zero, int lowest, int highest
+    const real* x, quantized* q, size n, const real* p, size step, int lowest, int highest
 ) noexcept nogil
 cdef void quantize_columns_of(
-    const real* x, quantized* q, size n, const real* scale, const real* zero, int lowest, int highest
+    const real* x, quantized* q, size n, const real* scale, size step, int lowest, int highest
 ) noexcept nogil
 cdef void quantize_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void quantize_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -17,7 +17,13 @@ def run(
     is_exact: bool = True,
     stats_numbers: int = 0,
 ) -> None: ...
-def address(array: np.ndarray[Any, Any]) -> int: ...
 def mapped(
-    name: str, apply: str, x: Any, axis: Any, piece_numbers: int, stats_numbers: int
+    name: str,
+    apply: str,
+    x: Any,
+    axis: Any,
+    out: Any,
+    piece_numbers: int,
+    stats_numbers: int,
+    parameters: tuple[float, ...] = (),
 ) -> np.ndarray[Any, Any] | None: ...

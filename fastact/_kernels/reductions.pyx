@@ -9,14 +9,15 @@ neighbouring columns, and the vectors run across them. Everything else is copied
 the output back. The cut depends on shapes, axes and strides only: never on the threads.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
+from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, STATS, STEP, WIDTH, X
+from fastact._kernels.operands cimport is_computed, may_share_memory
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
@@ -54,7 +55,6 @@ cdef enum:
     CONFLICT = 4096
     PACKED_TILE = 4096
     NUMBER = 8
-    CACHE_LINE = 64
 
 
 cdef struct Axes:
@@ -140,10 +140,6 @@ cdef inline Py_ssize_t last_step(const Job* job, const Axes* axes, int k) noexce
     return axes.step[k][axes.count - 1] if axes.count else job.items[k]
 
 
-cdef inline Py_ssize_t distance(Py_ssize_t step) noexcept nogil:
-    return -step if step < 0 else step
-
-
 cdef void cut(Job* job) noexcept nogil:
     """Choose rows or columns, the pieces, and what is to be packed."""
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
@@ -201,7 +197,7 @@ cdef inline void copy_grid(
     const char* source, Py_ssize_t source_row, Py_ssize_t source_step,
     Py_ssize_t rows, Py_ssize_t width, Py_ssize_t item,
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i
     cdef char* to
     cdef const char* from_
     if width == 1:
@@ -214,15 +210,8 @@ cdef inline void copy_grid(
         from_ = source + i * source_row
         if target_step == item and source_step == item:
             memcpy(to, from_, width * item)
-        elif item == 2:
-            for j in range(width):
-                (<int16_t*>(to + j * target_step))[0] = (<const int16_t*>(from_ + j * source_step))[0]
-        elif item == 4:
-            for j in range(width):
-                (<int32_t*>(to + j * target_step))[0] = (<const int32_t*>(from_ + j * source_step))[0]
         else:
-            for j in range(width):
-                (<int64_t*>(to + j * target_step))[0] = (<const int64_t*>(from_ + j * source_step))[0]
+            copy(to, target_step, from_, source_step, width, item)
 
 
 cdef Py_ssize_t offset_at(const Axes* axes, int k, Py_ssize_t index, int count) noexcept nogil:
@@ -437,10 +426,6 @@ cdef inline Py_ssize_t pieces_room(const Job* job) noexcept nogil:
     return ((scratch_numbers(job) + numbers) * NUMBER + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
-cdef inline char* aligned(char* memory) noexcept nogil:
-    return memory + (-<uintptr_t>memory & (CACHE_LINE - 1))
-
-
 cdef inline char* buffers_for(Job* job) noexcept nogil:
     """Return memory for scratch, one row's pieces and packed operands; the caller frees it. NULL if there is none."""
     cdef Py_ssize_t packed = 0
@@ -534,11 +519,6 @@ cdef void run_job(Job* job) noexcept nogil:
 
 
 # ---- From Python.
-
-def address(np.ndarray array):
-    """Return where an array's first element is."""
-    return <uintptr_t>np.PyArray_BYTES(array)
-
 
 cdef class Found:
     """The kernels of one operation, for rows and for columns; NULL where there is none."""
@@ -652,29 +632,40 @@ def run(
     )
 
 
-def mapped(str name, str apply, x, axis, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers):
+def mapped(
+    str name, str apply, x, axis, out, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers, tuple parameters=()
+):
     """Return the result for a plain array and one axis; None for all that needs a closer look.
 
     The arguments of `run` for one input and one output: here in half the time, which counts for a short row.
     """
     cdef np.ndarray array, y
-    cdef int index, kind
-    if type(x) is not np.ndarray or type(axis) is not int:
+    cdef int index
+    if not is_computed(x) or type(axis) is not int:
         return None
     array = x
-    kind = np.PyArray_TYPE(array)
     if not -array.ndim <= axis < array.ndim or array.size == 0 or array.ndim > MOST_AXES:
         return None
-    if kind != np.NPY_FLOAT32 and kind != np.NPY_FLOAT64 or not np.PyArray_ISBEHAVED_RO(array):
+    index = axis if axis >= 0 else axis + array.ndim
+    if out is None:
+        y = PyArray_NewLikeArray(array, np.NPY_KEEPORDER, NULL, 0)
+    elif is_written_in_place(out, array):
+        y = out
+    else:
         return None
-    index = axis
-    y = PyArray_NewLikeArray(array, np.NPY_KEEPORDER, NULL, 0)
-    precision = "float32" if kind == np.NPY_FLOAT32 else "float64"
+    precision = "float32" if np.PyArray_TYPE(array) == np.NPY_FLOAT32 else "float64"
     run_on(
-        find_all(precision, name, apply, True), precision, [array, y], 1, (index if index >= 0 else index + array.ndim,), None, piece_numbers, (),
+        find_all(precision, name, apply, True), precision, [array, y], 1, (index,), None, piece_numbers, parameters,
         None, True, True, stats_numbers,
     )
     return y
+
+
+cdef bint is_written_in_place(object out, np.ndarray x):
+    """Return whether results of the shape and type of x can be written to `out` while x is still read."""
+    if not is_computed(out) or np.PyArray_TYPE(out) != np.PyArray_TYPE(x) or not np.PyArray_SAMESHAPE(out, x):
+        return False
+    return np.PyArray_ISWRITEABLE(out) and (out is x or not may_share_memory(out, x))
 
 
 cdef int run_on(

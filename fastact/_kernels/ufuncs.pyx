@@ -17,6 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
+from fastact._kernels.copies cimport CACHE_LINE, aligned, copy_items
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.programs cimport Program, create_program, execute
 from fastact._kernels.tiers cimport (
@@ -54,7 +55,6 @@ ctypedef void (*Copy)(
 
 cdef enum:
     MOST_OPERANDS = 9
-    CACHE_LINE = 64
     LARGEST_ITEM = 8
     # Elements that are packed at a time: five buffers of these fit the first-level cache.
     BLOCK = 1024
@@ -99,20 +99,6 @@ cdef struct Call:
     float converted[MOST_OPERANDS]
     bint is_packed[MOST_OPERANDS]
     bint is_any_packed
-
-
-ctypedef fused item:
-    int8_t
-    int16_t
-    int32_t
-    int64_t
-
-
-cdef void copy_items(
-    item* target, Py_ssize_t target_step, const item* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil:
-    for i in range(n):
-        (<item*>(<char*>target + i * target_step))[0] = (<const item*>(<const char*>source + i * source_step))[0]
 
 
 cdef inline char* converted(const Operand* operand, char* source, char* target, Py_ssize_t n) noexcept nogil:
@@ -216,7 +202,7 @@ cdef inline void unpack(
 cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Compute [start, start + n) block by block, through a buffer for each operand that needs one."""
     cdef char storage[MOST_OPERANDS * BLOCK * LARGEST_ITEM + CACHE_LINE]
-    cdef char* buffers = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
+    cdef char* buffers = aligned(storage)
     cdef char* args[MOST_OPERANDS]
     cdef Py_ssize_t end = start + n
     cdef Py_ssize_t length

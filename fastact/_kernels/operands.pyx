@@ -1,0 +1,427 @@
+"""The arguments of reductions and normalizations: arrays, axes and outputs, checked before anything is computed.
+
+Compiled, since what a plain array goes through here would take ten times as long as the kernel on a short row.
+"""
+
+import operator
+
+from libc.math cimport isinf, sqrt
+from libc.stdint cimport uintptr_t
+cimport numpy as np
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from fastact._kernels.arguments import checked
+from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
+from fastact._kernels.promotion import ARRAY, HALVES
+
+np.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(np.ndarray array, np.NPY_ORDER order, void* dtype, int is_subclass)
+
+cdef enum:
+    MOST_AXES = 64
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+cdef np.dtype BINARY32 = FLOAT32
+cdef np.dtype BINARY64 = FLOAT64
+
+ctypedef fused real_number:
+    float
+    double
+
+
+cdef class Operand:
+    """An array as the kernels take it, and the type that the caller's result has."""
+
+    cdef readonly np.ndarray array
+    cdef readonly np.dtype dtype
+
+    def __init__(self, np.ndarray array not None, np.dtype dtype not None):
+        self.array = array
+        self.dtype = dtype
+
+
+# ---- Types.
+
+def is_half(dtype):
+    return dtype.itemsize == 2 and dtype.name in HALVES
+
+
+def result_dtype(dtype):
+    """Return the type of a result: floats keep theirs, integers have a float wide enough."""
+    if is_half(dtype):
+        return dtype
+    return FLOAT32 if np.can_cast(dtype, FLOAT32) else FLOAT64
+
+
+cdef bint is_computed(object x) noexcept:
+    """Return whether kernels take an object as it is."""
+    return (
+        np.PyArray_CheckExact(x)
+        and (np.PyArray_TYPE(x) == np.NPY_FLOAT32 or np.PyArray_TYPE(x) == np.NPY_FLOAT64)
+        and np.PyArray_ISBEHAVED_RO(x)
+    )
+
+
+def real(x, str function, str name="x", bint in_blocks=False):
+    """Return an argument as a float32 or float64 array, or raise TypeError; `in_blocks` leaves 16 bits as they are."""
+    if is_computed(x):
+        return Operand(x, BINARY32 if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else BINARY64)
+    demand = f"{function}(): {name} must be {ARRAY}"
+    array = np.asarray(x)
+    if not is_half(array.dtype):
+        array = np.asarray(checked(array if array.dtype != object else x, demand))
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{demand}, got dtype {array.dtype}")
+    dtype = result_dtype(array.dtype)
+    if in_blocks and is_half(dtype) and array.dtype.isnative and array.flags.aligned:
+        return Operand(array, dtype)
+    return Operand(computable(array, FLOAT32 if is_half(dtype) else dtype), dtype)
+
+
+def computable(np.ndarray array not None, np.dtype dtype not None):
+    """Return the array in this type, aligned and in the machine's byte order; the same one if it is so."""
+    if array.descr.type_num == dtype.type_num and np.PyArray_ISBEHAVED_RO(array):
+        return array
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)
+
+
+def like(x, Operand operand not None, str function, str name):
+    """Return another argument in the type that the first is computed in."""
+    return computable(real(x, function, name).array, compute_dtype(operand.array))
+
+
+def compute_dtype(np.ndarray array not None):
+    """Return the type of the kernels for an array."""
+    return FLOAT64 if np.PyArray_TYPE(array) == np.NPY_FLOAT64 else FLOAT32
+
+
+# ---- Axes and shapes.
+
+def normalized_axes(axis, int ndim, str function):
+    """Return the axes as distinct numbers from 0; None stands for all. A 0-d array counts as one of one element."""
+    if axis is None:
+        return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis if axis >= 0 else axis + ndim,)
+    try:
+        given = tuple([operator.index(number) for number in (axis if isinstance(axis, (tuple, list)) else (axis,))])
+    except TypeError:
+        raise TypeError(f"{function}(): axis must be an int or a tuple of ints, got {axis!r}") from None
+    limit = max(ndim, 1)
+    for number in given:
+        if not -limit <= number < limit:
+            raise AxisError(f"{function}(): axis {number} is out of bounds for an array of {ndim} dimensions")
+    axes = tuple(sorted([number + limit if number < 0 else number for number in given]))
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{function}(): axis must not name an axis twice, got {axis!r}")
+    return axes if ndim else ()
+
+
+def single_axis(axis, int ndim, str function):
+    """Return one axis as a number from 0."""
+    if isinstance(axis, (tuple, list)) or axis is None:
+        raise TypeError(f"{function}(): axis must be an int, got {axis!r}")
+    return (normalized_axes(axis, ndim, function) or (0,))[0]
+
+
+def kept_shape(tuple shape, axes, bint keepdims=False):
+    """Return the shape of what is left of an array after the reduction of these axes."""
+    if keepdims:
+        return tuple([1 if axis in axes else length for axis, length in enumerate(shape)])
+    return tuple([length for axis, length in enumerate(shape) if axis not in axes])
+
+
+def along_axes(np.ndarray array, Operand x not None, tuple axes not None, double default):
+    """Return an array of the reduced axes' shape, or the default, laid out over the shape of x: a view."""
+    cdef np.npy_intp dims[MOST_AXES]
+    cdef np.npy_intp steps[MOST_AXES]
+    cdef int place = 0, axis
+    cdef np.ndarray view
+    for axis in range(np.PyArray_NDIM(x.array)):
+        steps[axis] = 0
+    for axis in axes:
+        dims[place] = np.PyArray_DIM(x.array, axis)
+        place += 1
+    if array is None:
+        array = filled(place, dims, np.PyArray_TYPE(x.array) == np.NPY_FLOAT64, default)
+    for place, axis in enumerate(axes):
+        steps[axis] = np.PyArray_STRIDE(array, place)
+    view = np.PyArray_New(
+        np.ndarray, np.PyArray_NDIM(x.array), np.PyArray_DIMS(x.array), np.PyArray_TYPE(array), steps,
+        np.PyArray_DATA(array), 0, 0, None
+    )
+    np.set_array_base(view, array)
+    return view
+
+
+cdef void fill(real_number* numbers, Py_ssize_t n, double value) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        numbers[i] = <real_number>value
+
+
+cdef np.ndarray filled(int ndim, np.npy_intp* dims, bint is_wide, double value):
+    """Return an array of one number in every place."""
+    cdef np.ndarray array = np.PyArray_EMPTY(ndim, dims, np.NPY_FLOAT64 if is_wide else np.NPY_FLOAT32, 0)
+    if is_wide:
+        fill(<double*>np.PyArray_DATA(array), np.PyArray_SIZE(array), value)
+    else:
+        fill(<float*>np.PyArray_DATA(array), np.PyArray_SIZE(array), value)
+    return array
+
+
+def numbers_of(Py_ssize_t n, double value):
+    """Return a number n times, as float64."""
+    cdef np.npy_intp dims[1]
+    dims[0] = n
+    return filled(1, dims, True, value)
+
+
+def statistics(Py_ssize_t numbers, np.ndarray x not None, axes):
+    """Return memory for some numbers for each kept element."""
+    cdef np.npy_intp dims[2]
+    cdef int axis
+    dims[0], dims[1] = numbers, 1
+    for axis in range(np.PyArray_NDIM(x)):
+        if axis not in axes:
+            dims[1] *= np.PyArray_DIM(x, axis)
+    return np.PyArray_EMPTY(2, dims, np.NPY_FLOAT64, 0)
+
+
+# ---- Results.
+
+def checked_out(out, tuple shape not None, dtype, str function):
+    """Return `out` if results of this shape and type can be written to it, or raise."""
+    if out is None:
+        return None
+    if isinstance(out, tuple) and len(out) == 1:
+        out = out[0]
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}(): out must be an ndarray, got {type(out).__name__!r}")
+    if out.shape != shape:
+        raise ValueError(f"{function}(): out must have shape {shape}, got {out.shape}")
+    if (<np.ndarray>out).descr is not dtype and out.dtype != dtype:
+        raise TypeError(f"{function}(): out must have dtype {dtype}, got {out.dtype}")
+    if not np.PyArray_ISWRITEABLE(out):
+        raise ValueError(f"{function}(): out must be writeable, got a read-only array")
+    return out
+
+
+cdef class Output:
+    """Where results go: straight into `out`, or into an array beside it where it overlaps an input or is converted."""
+
+    cdef readonly np.ndarray array
+    cdef readonly np.dtype dtype
+    cdef object out
+
+    def __init__(self, out, tuple shape not None, Operand operand not None, list inputs not None):
+        cdef np.ndarray x = operand.array
+        self.out = out
+        self.dtype = operand.dtype
+        if out is not None and is_written_in_place(out, x, inputs):
+            self.array = out
+        elif out is None and (<object>x).shape == shape:
+            self.array = PyArray_NewLikeArray(x, np.NPY_KEEPORDER, NULL, 0)
+        else:
+            self.array = np.empty(shape, x.dtype)
+
+    def result(self):
+        """Return what the caller gets, `out` if he gave it; a scalar for a 0-d array."""
+        if self.out is self.array:
+            return self.out
+        if self.out is None and self.dtype == self.array.dtype:
+            return self.array if np.PyArray_NDIM(self.array) else self.array[()]
+        with np.errstate(all="ignore"):
+            if self.out is not None:
+                np.copyto(self.out, self.array, casting="unsafe")
+                return self.out
+            return self.array.astype(self.dtype, copy=False)[()]
+
+
+cdef bint is_written_in_place(np.ndarray out, np.ndarray x, list inputs) except -1:
+    """Return whether results can be written to `out` while the inputs are still read, element by element."""
+    cdef np.ndarray array
+    if np.PyArray_TYPE(out) != np.PyArray_TYPE(x) or not np.PyArray_ISBEHAVED_RO(out):
+        return False
+    for array in inputs:
+        if out is not array and not is_same(out, array) and may_share_memory(out, array):
+            return False
+    return True
+
+
+cdef bint is_same(np.ndarray a, np.ndarray b) noexcept:
+    cdef int axis
+    if np.PyArray_BYTES(a) != np.PyArray_BYTES(b) or not np.PyArray_SAMESHAPE(a, b):
+        return False
+    for axis in range(np.PyArray_NDIM(a)):
+        if np.PyArray_STRIDE(a, axis) != np.PyArray_STRIDE(b, axis):
+            return False
+    return True
+
+
+cdef bint may_share_memory(np.ndarray a, np.ndarray b) noexcept:
+    """As NumPy's."""
+    cdef uintptr_t first_a, first_b, last_a, last_b
+    if np.PyArray_SIZE(a) == 0 or np.PyArray_SIZE(b) == 0:
+        return False
+    extent(a, &first_a, &last_a)
+    extent(b, &first_b, &last_b)
+    return first_a < last_b and first_b < last_a
+
+
+cdef void extent(np.ndarray array, uintptr_t* first, uintptr_t* last) noexcept:
+    cdef Py_ssize_t length
+    cdef int axis
+    first[0] = last[0] = <uintptr_t>np.PyArray_BYTES(array)
+    last[0] += np.PyArray_ITEMSIZE(array)
+    for axis in range(np.PyArray_NDIM(array)):
+        length = (np.PyArray_DIM(array, axis) - 1) * np.PyArray_STRIDE(array, axis)
+        if length < 0:
+            first[0] += length
+        else:
+            last[0] += length
+
+
+# ---- Numbers for each kept element, float64, to the caller's type.
+
+cdef bint is_flat(object numbers) noexcept:
+    return (
+        np.PyArray_CheckExact(numbers) and np.PyArray_TYPE(numbers) == np.NPY_FLOAT64
+        and np.PyArray_ISCARRAY_RO(numbers)
+    )
+
+
+cdef void round_to(real_number* target, const double* high, const double* low, Py_ssize_t n) noexcept nogil:
+    """Write high + low; the low part of an infinite number is not one."""
+    cdef Environment callers = enter_environment()
+    cdef Py_ssize_t i
+    for i in range(n):
+        target[i] = <real_number>(high[i] if low == NULL or isinf(high[i]) else high[i] + low[i])
+    leave_environment(callers)
+
+
+cdef object rounded_parts(np.ndarray high, const double* low, tuple shape, np.dtype dtype):
+    """Return high + low in float32 or float64."""
+    cdef np.npy_intp dims[MOST_AXES]
+    cdef np.ndarray array
+    cdef int axis, ndim = len(shape)
+    for axis in range(ndim):
+        dims[axis] = shape[axis]
+    array = np.PyArray_EMPTY(ndim, dims, dtype.type_num, 0)
+    if dtype.type_num == np.NPY_FLOAT32:
+        round_to(<float*>np.PyArray_DATA(array), <double*>np.PyArray_DATA(high), low, np.PyArray_SIZE(high))
+    else:
+        round_to(<double*>np.PyArray_DATA(array), <double*>np.PyArray_DATA(high), low, np.PyArray_SIZE(high))
+    return array if ndim else array[()]
+
+
+def rounded(statistic, shape, np.dtype dtype not None):
+    """Return a row of the statistics in the caller's type; a scalar for a 0-d shape."""
+    if is_flat(statistic) and (dtype is BINARY32 or dtype is BINARY64):
+        return rounded_parts(statistic, NULL, shape, dtype)
+    with np.errstate(all="ignore"):
+        return statistic.astype(dtype).reshape(shape)[()]
+
+
+def rounded_sum(np.ndarray high not None, np.ndarray low not None, shape, np.dtype dtype not None):
+    """Return the sum of two contiguous rows of the statistics in the caller's type."""
+    cdef np.ndarray total = high
+    if dtype is BINARY32 or dtype is BINARY64:
+        return rounded_parts(high, <double*>np.PyArray_DATA(low), shape, dtype)
+    total = np.PyArray_NewCopy(high, np.NPY_CORDER)
+    round_to(
+        <double*>np.PyArray_DATA(total), <double*>np.PyArray_DATA(high), <double*>np.PyArray_DATA(low),
+        np.PyArray_SIZE(high),
+    )
+    return rounded(total, shape, dtype)
+
+
+def quotients(np.ndarray numbers not None, double divisor):
+    """Return contiguous float64 numbers divided by one."""
+    cdef Environment callers = enter_environment()
+    cdef np.ndarray y = np.PyArray_NewCopy(numbers, np.NPY_CORDER)
+    cdef double* items = <double*>np.PyArray_DATA(y)
+    cdef Py_ssize_t i
+    for i in range(np.PyArray_SIZE(y)):
+        items[i] /= divisor
+    leave_environment(callers)
+    return y
+
+
+def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight, np.ndarray bias, double eps):
+    """Return factors weight/sqrt(var + eps) and summands bias - mean*factor as (2, channels), of float64 rows."""
+    cdef Environment callers
+    cdef np.npy_intp dims[2]
+    dims[0], dims[1] = 2, np.PyArray_SIZE(mean)
+    cdef np.ndarray both = np.PyArray_EMPTY(2, dims, np.NPY_FLOAT64, 0)
+    cdef double* factor = <double*>np.PyArray_DATA(both)
+    cdef const double* m = <double*>np.PyArray_DATA(mean)
+    cdef const double* v = <double*>np.PyArray_DATA(var)
+    cdef const double* w = <double*>np.PyArray_DATA(weight)
+    cdef const double* b = <double*>np.PyArray_DATA(bias)
+    cdef Py_ssize_t i
+    callers = enter_environment()
+    for i in range(dims[1]):
+        factor[i] = w[i] / sqrt(v[i] + eps)
+        factor[dims[1] + i] = b[i] - m[i] * factor[i]
+    leave_environment(callers)
+    return both
+
+
+# ---- Classes: cross entropy.
+
+def classes_of(target, Py_ssize_t count, long long ignored):
+    """Return classes as intp, 0 for those that are ignored, which are not (bool), and their number; -1 for a wrong one.
+
+    The target is an array of integers that 64 bits with a sign hold.
+    """
+    cdef np.ndarray classes = np.PyArray_FROMANY(
+        target, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
+    )
+    cdef np.ndarray is_counted = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_BOOL, 0)
+    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(is_counted)
+    cdef Py_ssize_t i, total = 0
+    for i in range(np.PyArray_SIZE(classes)):
+        counted[i] = given[i] != ignored
+        if not counted[i]:
+            given[i] = 0
+        elif not 0 <= given[i] < count:
+            return classes, is_counted, -1
+        total += counted[i]
+    return classes, is_counted, total
+
+
+cdef inline double number_at(np.ndarray x, Py_ssize_t offset) noexcept:
+    cdef char* place = np.PyArray_BYTES(x) + offset
+    return (<float*>place)[0] if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else (<double*>place)[0]
+
+
+def losses_of(np.ndarray x not None, np.ndarray classes not None, int channel, np.ndarray high, np.ndarray low):
+    """Return high - x[class] + low, float64, for each of the contiguous classes; x is float32 or float64."""
+    cdef np.ndarray loss = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_FLOAT64, 0)
+    cdef double* y = <double*>np.PyArray_DATA(loss)
+    cdef const double* h = <double*>np.PyArray_DATA(high)
+    cdef const double* l = <double*>np.PyArray_DATA(low)
+    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef Environment callers = enter_environment()
+    cdef Py_ssize_t i, rest, offset, length
+    cdef int axis
+    for i in range(np.PyArray_SIZE(classes)):
+        rest, offset = i, 0
+        for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
+            if axis == channel:
+                offset += k[i] * np.PyArray_STRIDE(x, axis)
+            else:
+                length = np.PyArray_DIM(x, axis)
+                offset += rest % length * np.PyArray_STRIDE(x, axis)
+                rest //= length
+        y[i] = h[i] - number_at(x, offset) + l[i]
+    leave_environment(callers)
+    return loss
