@@ -4,6 +4,7 @@ cdef enum:
     LANES = 32
     # Short rows whose lanes are folded together.
     ROWS_AT_ONCE = 16
+    FEW_ELEMENTS = 4096
     GRID = 512
 
 ctypedef double wide
@@ -17,6 +18,8 @@ cdef extern from "wide.h":
     wide wide_sqrt "fastact_wide_sqrt"(wide) noexcept nogil
     wide exponent_of "fastact_exponent_of"(wide) noexcept nogil
     wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
+    void will_read_lanes "fastact_will_read_lanes"(const real*) noexcept nogil
+    void will_write_lanes "fastact_will_write_lanes"(const real*) noexcept nogil
     # target[:n] = source[:n] for n < LANES; the rest of the lanes of the padded target is `rest`.
     void pad_lanes "fastact_pad_lanes"(real* target, const real* source, size n, real rest) noexcept nogil
     void copy_lanes "fastact_copy_lanes"(real* target, const real* source, size n) noexcept nogil

@@ -108,8 +108,9 @@ def log1p_parts(rest, rest_low):
     top_low = rest_low if k == 0.0 else f_low
     bottom, bottom_low = wide_two_sum(1.0, f)
     bottom_low = bottom_low + f_low
-    s = top / bottom
-    s_low = (wide_fma(-s, bottom, top) + (top_low - s * bottom_low)) / bottom
+    inverse = 1.0 / bottom
+    s = top * inverse
+    s_low = (wide_fma(-s, bottom, top) + (top_low - s * bottom_low)) * inverse
     z = s * s
     q = 2.0 / 21.0 * z + 2.0 / 19.0
     q = q * z + 2.0 / 17.0

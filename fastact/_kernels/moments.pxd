@@ -5,7 +5,9 @@ cdef inline output output_of(char** args, size k) noexcept nogil:
 
 cdef real finite(real x, real otherwise) noexcept nogil
 cdef void add_deviations(const real* x, real c, wides total, wides square) noexcept nogil
-cdef void sums_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
+cdef void sums_of_row(
+    const real* x, size n, size ahead, real c, wides total, wides square, output rest
+) noexcept nogil
 cdef void sums_of_rows(
     const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
 ) noexcept nogil
@@ -46,18 +48,23 @@ cdef wide* whole_moments_of_rows(
 ) noexcept nogil
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
-cdef real normalized(real x, real mean, real mean_low, real scale, real bias) noexcept nogil
+cdef real normalized(real x, real mean, real scale, real bias) noexcept nogil
+cdef real offset(real bias, real mean_low, real scale) noexcept nogil
 cdef (real, real) mean_parts(wide* stats, size kept) noexcept nogil
 cdef void normalize_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalize_columns(
-    const real* x, output y, size width, const real* mean, const real* mean_low, const real* scale, const real* bias
+    const real* x, output y, size width, const real* mean, const real* scale, const real* bias
 ) noexcept nogil
 cdef void normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef void scale_and_shift(const real* x, output y, size n, real scale, real shift) noexcept nogil
 cdef void affine_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void affine_columns(const real* x, output y, size width, const real* scale, const real* shift) noexcept nogil
 cdef void affine_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef void weigh_normalized(
+    const real* x, const real* weight, const real* bias, output y, size n, real mean, real scale, real rest
+) noexcept nogil
 cdef void normalize_row(
     const real* x, const real* weight, const real* bias, output y, size n, wide* stats, size kept
 ) noexcept nogil
@@ -65,6 +72,6 @@ cdef void layer_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept 
 cdef void layer_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void layer_norm_columns(
     const real* x, const real* weight, const real* bias, output y, size width,
-    const real* mean, const real* mean_low, const real* scale
+    const real* mean, const real* scale, const real* rest
 ) noexcept nogil
 cdef void layer_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -22,10 +22,11 @@ def add_deviations(x, c, total, square):
         square[j] = wide_multiply_add(d, d, square[j])
 
 
-def sums_of_row(x, n, c, total, square, rest):
-    """Add up x - c and (x - c)**2 in lanes."""
+def sums_of_row(x, n, ahead, c, total, square, rest):
+    """Add up x - c and (x - c)**2 in lanes. What is `ahead` elements further on is read next."""
     clear(total, square, LANES)
     for block in range(n // LANES):
+        will_read_lanes(x + block * LANES + ahead)
         add_deviations(x + block * LANES, c, total, square)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES, c)
@@ -36,7 +37,7 @@ def sums_of_rows(x, step, n, rows, c, scratch, rest):
     """Leave the sums of each row in scratch: of x - c, and GRID further of (x - c)**2."""
     total, square = scratch + 2 * GRID, scratch + 3 * GRID
     for i in range(rows):
-        sums_of_row(x + i * step, n, c[i], total + i * LANES, square + i * LANES, rest)
+        sums_of_row(x + i * step, n, rows * step, c[i], total + i * LANES, square + i * LANES, rest)
     fold_sums(total, scratch, rows)
     fold_sums(square, scratch + GRID, rows)
 
@@ -64,7 +65,7 @@ def moments_of_rows(x, step, n, rows, scratch):
 
 def moments_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
-    c = moments_of_rows(operand(args, X), 0, lengths[ROWS], 1, scratch)
+    c = moments_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, scratch)
     piece[0] = lengths[ROWS]
     piece[1] = c[0]
     piece[2] = scratch[0]
@@ -186,7 +187,7 @@ def whole_moments_of_rows(x, step, n, rows, scratch, eps):
 
 def moments_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
-    rows, at_once, stats, kept = lengths[WIDTH], rows_at_once(lengths[ROWS]), numbers(args, STATS), lengths[KEPT]
+    rows, at_once, stats, kept = lengths[WIDTH], ROWS_AT_ONCE, numbers(args, STATS), lengths[KEPT]
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
@@ -206,8 +207,8 @@ def moments_whole_row(args, lengths):
 # ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.
 
 
-def normalized(x, mean, mean_low, scale, bias):
-    return fma((x - mean) - mean_low, scale, bias)
+def normalized(x, mean, scale, bias):
+    return fma(x - mean, scale, bias)
 
 
 def mean_parts(stats, kept):
@@ -217,40 +218,56 @@ def mean_parts(stats, kept):
     return mean, low if absolute(mean) <= LARGEST else ZERO
 
 
+def offset(bias, mean_low, scale):
+    """Return bias - mean_low*scale: what is left of the mean goes with the bias."""
+    rest = narrow(wide_fma(-wide_of(mean_low), wide_of(scale), wide_of(bias)))
+    return bias if mean_low == ZERO else rest
+
+
 def normalize_apply_row(args, lengths):
     """Arrays: x, y. Statistics after the moments': weight and bias of each kept element."""
     x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
     mean, mean_low = mean_parts(stats, kept)
-    scale, bias = narrow(stats[3 * kept] * stats[4 * kept]), narrow(stats[5 * kept])
+    scale = narrow(stats[3 * kept] * stats[4 * kept])
+    bias = offset(narrow(stats[5 * kept]), mean_low, scale)
     for i in range(lengths[ROWS]):
-        y[i] = normalized(x[i], mean, mean_low, scale, bias)
+        y[i] = normalized(x[i], mean, scale, bias)
 
 
-def normalize_columns(x, y, width, mean, mean_low, scale, bias):
+def normalize_columns(x, y, width, mean, scale, bias):
     for j in range(width):
-        y[j] = normalized(x[j], mean[j], mean_low[j], scale[j], bias[j])
+        y[j] = normalized(x[j], mean[j], scale[j], bias[j])
 
 
 def normalize_apply_columns(args, lengths):
     x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low = reals(scratch), reals(scratch + width)
-    scale, bias = reals(scratch + 2 * width), reals(scratch + 3 * width)
+    mean, scale, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     for j in range(width):
-        mean[j], mean_low[j] = mean_parts(stats + j, kept)
-        scale[j], bias[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j]), narrow(stats[5 * kept + j])
+        mean[j], mean_low = mean_parts(stats + j, kept)
+        scale[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j])
+        bias[j] = offset(narrow(stats[5 * kept + j]), mean_low, scale[j])
     for i in range(lengths[ROWS]):
-        normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, mean_low, scale, bias)
+        normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, scale, bias)
 
 
 # ---- x*scale + shift: batch_norm in inference. Statistics: scale, shift.
 
 
+def scale_and_shift(x, y, n, scale, shift):
+    for i in range(n):
+        y[i] = fma(x[i], scale, shift)
+
+
 def affine_apply_row(args, lengths):
     x, y, stats = operand(args, X), output_of(args, X + 1), numbers(args, STATS)
     scale, shift = narrow(stats[0]), narrow(stats[lengths[KEPT]])
-    for i in range(lengths[ROWS]):
-        y[i] = fma(x[i], scale, shift)
+    n = lengths[ROWS]
+    for tile in range(n // TILE):
+        will_write(y + (tile + 2) * TILE)
+        scale_and_shift(x + tile * TILE, y + tile * TILE, TILE, scale, shift)
+    i = n // TILE * TILE
+    scale_and_shift(x + i, y + i, n - i, scale, shift)
 
 
 def affine_columns(x, y, width, scale, shift):
@@ -264,17 +281,29 @@ def affine_apply_columns(args, lengths):
     for j in range(width):
         scale[j], shift[j] = narrow(stats[j]), narrow(stats[lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
+        for tile in range(width // TILE):
+            will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
         affine_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, scale, shift)
 
 
 # ---- The same with a weight and a bias for each element of the row: layer_norm. Arrays: x, weight, bias, y.
 
 
+def weigh_normalized(x, weight, bias, y, n, mean, scale, rest):
+    for j in range(n):
+        y[j] = fma(normalized(x[j], mean, scale, rest), weight[j], bias[j])
+
+
 def normalize_row(x, weight, bias, y, n, stats, kept):
     mean, mean_low = mean_parts(stats, kept)
     scale = narrow(stats[3 * kept])
-    for i in range(n):
-        y[i] = fma(normalized(x[i], mean, mean_low, scale, ZERO), weight[i], bias[i])
+    rest = offset(ZERO, mean_low, scale)
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        weigh_normalized(x + i, weight + i, bias + i, y + i, TILE, mean, scale, rest)
+    i = n // TILE * TILE
+    weigh_normalized(x + i, weight + i, bias + i, y + i, n - i, mean, scale, rest)
 
 
 def layer_norm_apply_row(args, lengths):
@@ -316,18 +345,19 @@ def layer_norm_whole_row(args, lengths):
             )
 
 
-def layer_norm_columns(x, weight, bias, y, width, mean, mean_low, scale):
+def layer_norm_columns(x, weight, bias, y, width, mean, scale, rest):
     for j in range(width):
-        y[j] = fma(normalized(x[j], mean[j], mean_low[j], scale[j], ZERO), weight[j], bias[j])
+        y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), weight[j], bias[j])
 
 
 def layer_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
-    mean, mean_low, scale = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     for j in range(width):
-        mean[j], mean_low[j] = mean_parts(stats + j, kept)
+        mean[j], mean_low = mean_parts(stats + j, kept)
         scale[j] = narrow(stats[3 * kept + j])
+        rest[j] = offset(ZERO, mean_low, scale[j])
     for i in range(lengths[ROWS]):
         layer_norm_columns(
             x + i * lengths[STEP],
@@ -336,6 +366,6 @@ def layer_norm_apply_columns(args, lengths):
             y + i * lengths[STEP + 3],
             width,
             mean,
-            mean_low,
             scale,
+            rest,
         )

@@ -20,6 +20,7 @@ BIT, BYTE, HALF_WORD, WORD = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.In
 WIDE = ir.DoubleType()
 # FASTACT_TILE of primitives.h.
 TILE = 128
+ROW_LANES = 32
 
 
 class Precision(NamedTuple):
@@ -95,9 +96,19 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         for byte in range(0, TILE * precision.bits // 8, 64):
             fetch(builder, y, WORD(byte), is_written=True)
 
+    def will_read_lanes(builder: ir.IRBuilder, x: ir.Value) -> None:
+        for byte in range(0, ROW_LANES * precision.bits // 8, 64):
+            fetch(builder, x, WORD(byte), is_written=False)
+
+    def will_write_lanes(builder: ir.IRBuilder, y: ir.Value) -> None:
+        for byte in range(0, ROW_LANES * precision.bits // 8, 64):
+            fetch(builder, y, WORD(byte), is_written=True)
+
     return {
         "low_bits": low_bits,
         "will_write": will_write,
+        "will_read_lanes": will_read_lanes,
+        "will_write_lanes": will_write_lanes,
         "fma": instruction("fma", precision.llvm_type),
         "multiply_add": instruction("fma", precision.llvm_type),
         "absolute": instruction("fabs", precision.llvm_type),

@@ -27,6 +27,9 @@ np.import_array()
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(np.ndarray array, np.NPY_ORDER order, void* dtype, int is_subclass)
 
+cdef extern from *:
+    void fetch_line "__builtin_prefetch"(const void* memory, int is_written) noexcept nogil
+
 ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 
 cdef enum:
@@ -44,6 +47,8 @@ cdef enum:
     # Elements of a row, or a tile of columns, that are worked on in one go: they stay in the second-level cache.
     WHOLE = 65536
     NARROWEST_TILE = 16
+    # Fewer columns than this are not worked on in one go: a cache line of each row is too little of what is fetched.
+    NARROWEST_WHOLE = 64
     # Rows shorter than this are turned into columns.
     SHORT_ROW = 16
     # Elements of a chunk, and how many stay in one thread.
@@ -53,7 +58,7 @@ cdef enum:
     SCRATCH_PER_COLUMN = 16
     # Rows this far apart, or a multiple of it, share the few places in the first-level cache: they are packed.
     CONFLICT = 4096
-    PACKED_TILE = 4096
+    PACKED_TILE = 16384
     NUMBER = 8
 
 
@@ -145,7 +150,7 @@ cdef void cut(Job* job) noexcept nogil:
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
     cdef Py_ssize_t reduced_step = last_step(job, &job.reduced, 0)
     cdef Py_ssize_t segment = last_length(&job.reduced)
-    cdef Py_ssize_t rest, step
+    cdef Py_ssize_t rest, step, few
     cdef bint has_conflict = False
     cdef int k
     job.all_kept = product(&job.kept)
@@ -156,15 +161,17 @@ cdef void cut(Job* job) noexcept nogil:
     )
     job.is_flat = job.reduced.count > 1 and segment < (PIECE_ROWS // 16 if job.is_columns else SHORT)
     if job.is_columns:
-        job.piece = PIECE_ROWS
+        # An activation finds less than that in the cache.
+        job.piece = PIECE_ROWS if job.reduces else PIECE_ROWS // 4
         job.tile = TILE
-        if job.all_reduced * NARROWEST_TILE > WHOLE:
+        if job.all_reduced * NARROWEST_WHOLE > WHOLE:
             job.whole = NULL
         elif job.whole != NULL or (job.reduces and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
-            has_conflict = distance(reduced_step) % CONFLICT == 0 and job.all_reduced * NARROWEST_TILE <= PACKED_TILE
+            has_conflict = distance(reduced_step) % CONFLICT == 0
             if has_conflict:
-                job.tile = min(job.tile, PACKED_TILE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
+                few = PACKED_TILE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE
+                job.tile = min(job.tile, max(<Py_ssize_t>NARROWEST_WHOLE, few))
         job.tile = min(job.tile, job.columns)
         if not job.reduces:
             job.piece = min(<Py_ssize_t>PIECE_ROWS, max(<Py_ssize_t>1, CHUNK // job.tile))
@@ -209,6 +216,10 @@ cdef inline void copy_grid(
         to = target + i * target_row
         from_ = source + i * source_row
         if target_step == item and source_step == item:
+            # What the next tile reads and writes.
+            for j in range(width * item // CACHE_LINE):
+                fetch_line(from_ + width * item + j * CACHE_LINE, 0)
+                fetch_line(to + width * item + j * CACHE_LINE, 1)
             memcpy(to, from_, width * item)
         else:
             copy(to, target_step, from_, source_step, width, item)

@@ -23,16 +23,18 @@ cdef void references(
 cdef void references_of_rows(
     const real* x, size step, size n, size rows, wide* scratch, real* m, real* shift, real* lowest, real* bias
 ) noexcept nogil
-cdef void clear_lanes(output total, output low) noexcept nogil
+cdef void start_terms(output total, output low, size n) noexcept nogil
 cdef void widen_lanes(const real* total, const real* low, wides wide_total, wides wide_low) noexcept nogil
 cdef void add_terms(
     const real* x, output y, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil
 cdef void terms_of_blocks(
-    const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
+    const real* x, output y, size n, size ahead, real shift, real lowest, real bias, output total, output low,
+    output rest
 ) noexcept nogil
 cdef void terms_of_row(
-    const real* x, output y, size n, real shift, real lowest, real bias, output total, output low, output rest
+    const real* x, output y, size n, size ahead, real shift, real lowest, real bias, output total, output low,
+    output rest
 ) noexcept nogil
 cdef void softmax_factors_of_sums(
     const real* m, const real* shift, const real* lowest, const real* bias, const wide* total, const wide* low,
@@ -47,22 +49,23 @@ cdef void softmax_of_rows(
 cdef size rows_at_once(size n) noexcept nogil
 cdef void softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
-cdef real counted(real count, real x, real m) noexcept nogil
+cdef real counted(real others, real x, real m) noexcept nogil
 cdef void add_others(
     const real* x, real m, real shift, real lowest, real bias, wides total, wides low, output count
 ) noexcept nogil
 cdef void others_of_blocks(
-    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
+    const real* x, size n, size ahead, real m, real shift, real lowest, real bias, wides total, wides low, output count,
     output rest
 ) noexcept nogil
 cdef void others_of_row(
-    const real* x, size n, real m, real shift, real lowest, real bias, wides total, wides low, output count,
+    const real* x, size n, size ahead, real m, real shift, real lowest, real bias, wides total, wides low, output count,
     output rest
 ) noexcept nogil
 cdef void count_neighbours(const real* source, output target, size n) noexcept nogil
 cdef void fold_counts(real* count, real* other, size rows) noexcept nogil
 cdef void rests_of_sums(
-    const real* m, const real* count, const wide* total, const wide* low, size width, wides rest, wides rest_low
+    const real* m, wide n, const real* others, const wide* total, const wide* low, size width,
+    wides rest, wides rest_low
 ) noexcept nogil
 cdef wide* exp_sums_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
 cdef void exp_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -76,6 +79,9 @@ cdef void add_others_of_columns(
 ) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil
 cdef void widen(const real* total, const real* low, wides wide_total, wides wide_low, size n) noexcept nogil
+cdef void exp_sums_of_columns(
+    const real* x, size step, size rows, size width, wide* piece, wide* scratch
+) noexcept nogil
 cdef void exp_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_terms_of_columns(
     const real* x, output y, size width, const real* shift, const real* lowest, const real* bias, output total, output low
@@ -86,7 +92,7 @@ cdef void multiply_columns(
 cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef (wide, wide) log_of_sum(wide m, wide rest, wide rest_low) noexcept nogil
-cdef void logs_of_rows(const wide* pieces, wides high, wides low) noexcept nogil
+cdef void logs_of_sums(const wide* pieces, size n, wides high, wides low) noexcept nogil
 @cython.locals(rest=wide, rest_low=wide)
 cdef void combine_column(wide* pieces, size count, size width, size j, wide* stats, size kept) noexcept nogil
 cdef (real, real, real) softmax_factors(wide* stats, size kept) noexcept nogil
@@ -98,9 +104,13 @@ cdef void apply_softmax(
     output t_top, output top
 ) noexcept nogil
 cdef void softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void subtract_two(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void subtract_parts(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void exp_sums_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void log_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_columns(const real* x, output y, size width, output high, output low) noexcept nogil
+cdef void subtract_logs(char** args, const Py_ssize_t* lengths, const wide* log, const wide* log_low) noexcept nogil
+cdef void log_softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void exp_sums_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void log_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

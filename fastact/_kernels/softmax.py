@@ -6,7 +6,8 @@ largest's k: the integers are subtracted, exactly and at no cost. Only where abs
 exp(x - m) is 0) does m go first (`exp_reference`).
 
 logsumexp = m + log1p(rest), rest = (the sum over the other elements of exp(x - m)): without the largest element's own
-1, so that a small rest keeps its digits. Elements equal to the largest are counted, the others are summed.
+1, so that a small rest keeps its digits. Elements below the largest are counted and summed; what is left
+are those equal to it.
 
 A piece is a block of a row or of columns; it is known by m, rest and rest's low part. `combine_exp_sums` makes of the
 pieces of a row, in order, its statistics: logsumexp in two parts, m, and rest in two parts.
@@ -38,7 +39,7 @@ def exp_term(x, shift, lowest, bias):
 
 def other_term(x, m, shift, lowest, bias):
     """Return the term of an element, 0 for the largest; 2 operations less than in `exp_term_parts` do for a sum."""
-    x = lowest if x == m else x - shift
+    x = x - shift if x != m else lowest
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
     k = shifted - bias
@@ -48,14 +49,17 @@ def other_term(x, m, shift, lowest, bias):
 
 
 def add_term(total, low, scale, w, t):
-    """Return (total, low) after the addition of scale*(1 + w), rounded to t: low is what total lost, and t (Knuth)."""
+    """Return (total, low) after the addition of scale*(1 + w), rounded to t: low is what total lost, and t.
+
+    A total starts with 2**TERM_BITS: no term has a larger exponent, so that s - total is exact (Dekker).
+    """
     s = total + t
-    part = s - total
-    return s, low + ((total - (s - part)) + fma(scale, w, scale - part))
+    return s, low + fma(scale, w, scale - (s - total))
 
 
 def wide_lane(total, low):
-    """Return total + low in accumulators."""
+    """Return total + low, without what total starts with, in accumulators."""
+    total = total - ONE / TERM_UNIT
     return wide_sum(total, ZERO if SUM_ROUNDS > ZERO else low), wide_of(low if SUM_ROUNDS > ZERO else ZERO)
 
 
@@ -70,8 +74,9 @@ def rest_of_sum(m, count, total, low):
     """Return (rest, rest_low) from the sum of the terms below the largest, of which there are `count`."""
     t, t_low = largest_term(m)
     total = total * TERM_UNIT
-    quotient = total / t
-    quotient_low = (wide_fma(-quotient, t, total) + (low * TERM_UNIT - quotient * t_low)) / t
+    inverse = 1.0 / t
+    quotient = total * inverse
+    quotient_low = (wide_fma(-quotient, t, total) + (low * TERM_UNIT - quotient * t_low)) * inverse
     rest, rest_low = wide_two_sum(count - 1.0, quotient)
     return rest, rest_low + quotient_low
 
@@ -128,9 +133,9 @@ def references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias):
     references(m, shift, lowest, bias, ROWS_AT_ONCE)
 
 
-def clear_lanes(total, low):
-    for j in range(LANES):
-        total[j] = ZERO
+def start_terms(total, low, n):
+    for j in range(n):
+        total[j] = ONE / TERM_UNIT
         low[j] = ZERO
 
 
@@ -147,8 +152,10 @@ def add_terms(x, y, shift, lowest, bias, total, low):
         total[j], low[j] = add_term(total[j], low[j], scale, w, t)
 
 
-def terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest):
+def terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest):
     for block in range(n // LANES):
+        will_read_lanes(x + block * LANES + ahead)
+        will_write_lanes(y + block * LANES + 4 * TILE)
         add_terms(x + block * LANES, y + block * LANES, shift, lowest, bias, total, low)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
@@ -156,13 +163,16 @@ def terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest):
         copy_lanes(y + n // LANES * LANES, rest + LANES, n % LANES)
 
 
-def terms_of_row(x, y, n, shift, lowest, bias, total, low, rest):
-    """Write the terms to y; add them up in lanes. Nearly always nothing is to be subtracted: one operation less."""
-    clear_lanes(total, low)
+def terms_of_row(x, y, n, ahead, shift, lowest, bias, total, low, rest):
+    """Write the terms to y; add them up in lanes. What is `ahead` elements further on is read next.
+
+    Nearly always nothing is to be subtracted: one operation less.
+    """
+    start_terms(total, low, LANES)
     if shift == ZERO:
-        terms_of_blocks(x, y, n, ZERO, lowest, bias, total, low, rest)
+        terms_of_blocks(x, y, n, ahead, ZERO, lowest, bias, total, low, rest)
     else:
-        terms_of_blocks(x, y, n, shift, lowest, bias, total, low, rest)
+        terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest)
 
 
 def softmax_factors_of_sums(m, shift, lowest, bias, total, low, t_top, top, factor, factor_low, n):
@@ -195,7 +205,8 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     factor, factor_low = reals(scratch + 6 * GRID + 96), reals(scratch + 6 * GRID + 112)
     references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
-        terms_of_row(x + i * x_step, y + i * y_step, n, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
+        row, terms = x + i * x_step, y + i * y_step
+        terms_of_row(row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
         widen_lanes(lanes, lanes_low, total + i * LANES, low + i * LANES)
     fold_neighbours(total, low, sums, sums_low, rows)
     softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, ROWS_AT_ONCE)
@@ -205,7 +216,7 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
 
 def rows_at_once(n):
     """Return how many rows of length n stay in the first-level cache."""
-    return max(1, min(ROWS_AT_ONCE, 2048 // n))
+    return max(1, min(ROWS_AT_ONCE, FEW_ELEMENTS // n))
 
 
 def softmax_whole_row(args, lengths):
@@ -227,8 +238,9 @@ def softmax_whole_row(args, lengths):
 # ---- The sums below the largest element, of some rows.
 
 
-def counted(count, x, m):
-    return count + ONE if x == m else count
+def counted(others, x, m):
+    """Count an element below the largest: by the comparison that its term needs anyway."""
+    return others + ONE if x != m else others
 
 
 def add_others(x, m, shift, lowest, bias, total, low, count):
@@ -237,21 +249,22 @@ def add_others(x, m, shift, lowest, bias, total, low, count):
         count[j] = counted(count[j], x[j], m)
 
 
-def others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest):
+def others_of_blocks(x, n, ahead, m, shift, lowest, bias, total, low, count, rest):
     for block in range(n // LANES):
+        will_read_lanes(x + block * LANES + ahead)
         add_others(x + block * LANES, m, shift, lowest, bias, total, low, count)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
         add_others(rest, m, shift, lowest, bias, total, low, count)
 
 
-def others_of_row(x, n, m, shift, lowest, bias, total, low, count, rest):
+def others_of_row(x, n, ahead, m, shift, lowest, bias, total, low, count, rest):
     clear(total, low, LANES)
     clear_reals(count, LANES)
     if shift == ZERO:
-        others_of_blocks(x, n, m, ZERO, lowest, bias, total, low, count, rest)
+        others_of_blocks(x, n, ahead, m, ZERO, lowest, bias, total, low, count, rest)
     else:
-        others_of_blocks(x, n, m, shift, lowest, bias, total, low, count, rest)
+        others_of_blocks(x, n, ahead, m, shift, lowest, bias, total, low, count, rest)
 
 
 def count_neighbours(source, target, n):
@@ -267,9 +280,9 @@ def fold_counts(count, other, rows):
     count_neighbours(count, other, rows)
 
 
-def rests_of_sums(m, count, total, low, width, rest, rest_low):
+def rests_of_sums(m, n, others, total, low, width, rest, rest_low):
     for j in range(width):
-        rest[j], rest_low[j] = rest_of_sum(m[j], count[j], total[j], low[j])
+        rest[j], rest_low[j] = rest_of_sum(m[j], n - wide_of(others[j]), total[j], low[j])
 
 
 def exp_sums_of_rows(x, step, n, rows, scratch):
@@ -281,10 +294,14 @@ def exp_sums_of_rows(x, step, n, rows, scratch):
     references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
         k = i * LANES
-        others_of_row(x + i * step, n, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest)
+        row, ahead = x + i * step, rows * step
+        others_of_row(row, n, ahead, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest)
     fold_neighbours(total, low, sums, sums_low, rows)
     fold_counts(count, counts, rows)
-    rests_of_sums(m, counts, sums, sums_low, ROWS_AT_ONCE, pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE)
+    # With those that fill up the last lanes.
+    all_lanes = (n + LANES - 1) // LANES * LANES
+    rests, rests_low = pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE
+    rests_of_sums(m, all_lanes, counts, sums, sums_low, ROWS_AT_ONCE, rests, rests_low)
     for i in range(ROWS_AT_ONCE):
         pieces[i] = m[i]
     return pieces
@@ -292,7 +309,7 @@ def exp_sums_of_rows(x, step, n, rows, scratch):
 
 def exp_sums_row(args, lengths):
     piece = numbers(args, PIECES)
-    pieces = exp_sums_of_rows(operand(args, X), 0, lengths[ROWS], 1, numbers(args, SCRATCH))
+    pieces = exp_sums_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, numbers(args, SCRATCH))
     for k in range(3):
         piece[k] = pieces[k * ROWS_AT_ONCE]
 
@@ -326,9 +343,7 @@ def widen(total, low, wide_total, wide_low, n):
         wide_total[j], wide_low[j] = wide_lane(total[j], low[j])
 
 
-def exp_sums_columns(args, lengths):
-    x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
-    piece, scratch = numbers(args, PIECES), numbers(args, SCRATCH)
+def exp_sums_of_columns(x, step, rows, width, piece, scratch):
     total, low, count = scratch, scratch + width, reals(scratch + 2 * width)
     m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
     lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
@@ -339,7 +354,13 @@ def exp_sums_columns(args, lengths):
         add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
     for j in range(width):
         piece[j] = m[j]
-    rests_of_sums(m, count, total, low, width, piece + width, piece + 2 * width)
+    rests_of_sums(m, rows, count, total, low, width, piece + width, piece + 2 * width)
+
+
+def exp_sums_columns(args, lengths):
+    exp_sums_of_columns(
+        operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES), numbers(args, SCRATCH)
+    )
 
 
 def add_terms_of_columns(x, y, width, shift, lowest, bias, total, low):
@@ -365,8 +386,7 @@ def softmax_whole_columns(args, lengths):
     factor, factor_low = reals(scratch + 8 * width), reals(scratch + 9 * width)
     sums, sums_low = scratch + 10 * width, scratch + 11 * width
     references_of_columns(x, lengths[STEP], rows, width, m, shift, lowest, bias)
-    clear_reals(total, width)
-    clear_reals(low, width)
+    start_terms(total, low, width)
     for i in range(rows):
         add_terms_of_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low)
     widen(total, low, sums, sums_low, width)
@@ -385,9 +405,9 @@ def log_of_sum(m, rest, rest_low):
     return high, low + log_sum_low
 
 
-def logs_of_rows(pieces, high, low):
-    for j in range(ROWS_AT_ONCE):
-        high[j], low[j] = log_of_sum(pieces[j], pieces[ROWS_AT_ONCE + j], pieces[2 * ROWS_AT_ONCE + j])
+def logs_of_sums(pieces, n, high, low):
+    for j in range(n):
+        high[j], low[j] = log_of_sum(pieces[j], pieces[n + j], pieces[2 * n + j])
 
 
 def combine_column(pieces, count, width, j, stats, kept):
@@ -463,9 +483,17 @@ def softmax_apply_columns(args, lengths):
         )
 
 
-def subtract_parts(x, y, n, high, low):
+def subtract_two(x, y, n, high, low):
     for i in range(n):
         y[i] = (x[i] - high) - low
+
+
+def subtract_parts(x, y, n, high, low):
+    for tile in range(n // TILE):
+        will_write(y + (tile + 2) * TILE)
+        subtract_two(x + tile * TILE, y + tile * TILE, TILE, high, low)
+    i = n // TILE * TILE
+    subtract_two(x + i, y + i, n - i, high, low)
 
 
 def log_softmax_apply_row(args, lengths):
@@ -482,7 +510,7 @@ def exp_sums_whole_row(args, lengths):
         first = batch * at_once
         some = min(at_once, rows - first)
         pieces = exp_sums_of_rows(operand(args, X) + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
-        logs_of_rows(pieces, scratch, scratch + GRID)
+        logs_of_sums(pieces, ROWS_AT_ONCE, scratch, scratch + GRID)
         for i in range(some):
             stats[first + i] = scratch[i]
             stats[kept + first + i] = scratch[GRID + i]
@@ -496,7 +524,7 @@ def log_softmax_whole_row(args, lengths):
         first = batch * at_once
         some = min(at_once, rows - first)
         pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
-        logs_of_rows(pieces, scratch, scratch + GRID)
+        logs_of_sums(pieces, ROWS_AT_ONCE, scratch, scratch + GRID)
         for i in range(some):
             high, low = rounded_parts(scratch[i], scratch[GRID + i])
             subtract_parts(
@@ -509,11 +537,30 @@ def subtract_columns(x, y, width, high, low):
         y[j] = (x[j] - high[j]) - low[j]
 
 
-def log_softmax_apply_columns(args, lengths):
-    x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
-    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    high, low = reals(scratch), reals(scratch + width)
+def subtract_logs(args, lengths, log, log_low):
+    x, y, width = operand(args, X), operand(args, X + 1), lengths[WIDTH]
+    high, low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
     for j in range(width):
-        high[j], low[j] = rounded_parts(stats[j], stats[kept + j])
+        high[j], low[j] = rounded_parts(log[j], log_low[j])
     for i in range(lengths[ROWS]):
         subtract_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, high, low)
+
+
+def log_softmax_apply_columns(args, lengths):
+    subtract_logs(args, lengths, numbers(args, STATS), numbers(args, STATS) + lengths[KEPT])
+
+
+def log_softmax_whole_columns(args, lengths):
+    """Whole columns that stay in the second-level cache."""
+    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
+    piece, log, log_low = scratch + 7 * width, scratch + 10 * width, scratch + 11 * width
+    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
+    logs_of_sums(piece, width, log, log_low)
+    subtract_logs(args, lengths, log, log_low)
+
+
+def exp_sums_whole_columns(args, lengths):
+    width, scratch, stats = lengths[WIDTH], numbers(args, SCRATCH), numbers(args, STATS)
+    piece = scratch + 7 * width
+    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
+    logs_of_sums(piece, width, stats, stats + lengths[KEPT])

@@ -5,7 +5,7 @@ ctypedef real (*low_formula)(real) noexcept nogil
 
 cdef wide square_of(wide x) noexcept nogil
 cdef wide magnitude_of(wide x) noexcept nogil
-cdef wide sum_of_row(wide_formula f, const real* x, size n, wides total) noexcept nogil
+cdef wide sum_of_row(wide_formula f, const real* x, size n, size ahead, wides total) noexcept nogil
 cdef void squares_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_row(wide_formula f, const real* x, size width, wides total) noexcept nogil
@@ -40,6 +40,7 @@ cdef void norm_2_apply_columns(char** args, const Py_ssize_t* lengths) noexcept 
 cdef void scale_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void scale_columns(const real* x, output y, size width, const real* factor) noexcept nogil
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void weigh(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void weigh_row(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void rms_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void rms_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil

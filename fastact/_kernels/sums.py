@@ -14,23 +14,26 @@ def add_row(f, x, width, total):
         total[j] = total[j] + f(x[j])
 
 
-def sum_of_row(f, x, n, total):
-    """Return sum(f(x))."""
+def sum_of_row(f, x, n, ahead, total):
+    """Return sum(f(x)). What is `ahead` elements further on is read next."""
     for j in range(LANES):
         total[j] = 0.0
     for block in range(n // LANES):
+        will_read_lanes(x + block * LANES + ahead)
         add_row(f, x + block * LANES, LANES, total)
     add_row(f, x + n // LANES * LANES, n % LANES, total)
     return sum_of_lanes(total, total + LANES)
 
 
 def squares_row(args, lengths):
-    total = sum_of_row(square_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    n = lengths[ROWS]
+    total = sum_of_row(square_of, operand(args, X), n, n, numbers(args, SCRATCH))
     numbers(args, PIECES)[0] = total
 
 
 def magnitudes_row(args, lengths):
-    total = sum_of_row(magnitude_of, operand(args, X), lengths[ROWS], numbers(args, SCRATCH))
+    n = lengths[ROWS]
+    total = sum_of_row(magnitude_of, operand(args, X), n, n, numbers(args, SCRATCH))
     numbers(args, PIECES)[0] = total
 
 
@@ -180,8 +183,9 @@ def scale_apply_row(args, lengths):
 def norm_2_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache. The other norms go piece by piece."""
     x, y, eps = operand(args, X), output_of(args, X + 1), numbers(args, PARAMETERS)[0]
+    ahead = rows_at_once(lengths[ROWS]) * lengths[STEP]
     for i in range(lengths[WIDTH]):
-        squares = sum_of_row(square_of, x + i * lengths[STEP], lengths[ROWS], numbers(args, SCRATCH))
+        squares = sum_of_row(square_of, x + i * lengths[STEP], lengths[ROWS], ahead, numbers(args, SCRATCH))
         factor = narrow(1.0 / larger(wide_sqrt(squares), eps))
         scale_row(x + i * lengths[STEP], y + i * lengths[STEP + 1], lengths[ROWS], factor)
 
@@ -204,9 +208,18 @@ def scale_apply_columns(args, lengths):
         scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, factor)
 
 
-def weigh_row(x, weight, y, n, factor):
+def weigh(x, weight, y, n, factor):
     for i in range(n):
         y[i] = (x[i] * factor) * weight[i]
+
+
+def weigh_row(x, weight, y, n, factor):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        weigh(x + i, weight + i, y + i, TILE, factor)
+    i = n // TILE * TILE
+    weigh(x + i, weight + i, y + i, n - i, factor)
 
 
 def norm_2_apply_row(args, lengths):
@@ -227,8 +240,9 @@ def rms_norm_apply_row(args, lengths):
 def rms_norm_whole_row(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     n, total, parameters = lengths[ROWS], numbers(args, SCRATCH), numbers(args, PARAMETERS)
+    ahead = rows_at_once(n) * lengths[STEP]
     for i in range(lengths[WIDTH]):
-        squares = sum_of_row(square_of, x + i * lengths[STEP], n, total)
+        squares = sum_of_row(square_of, x + i * lengths[STEP], n, ahead, total)
         factor = narrow(rms_factor(squares, parameters[1], parameters[0]))
         weigh_row(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], n, factor)
 

@@ -40,9 +40,23 @@ static inline double fastact_power_of_minus(double k)
     return power;
 }
 
-/* ---- The last, incomplete block of a row. What lies behind the row is neither read nor written. */
-
 #define FASTACT_ROW_LANES 32
+
+/* The cache lines of FASTACT_ROW_LANES elements that are soon read, or written. The processor looks ahead by itself, but not
+   beyond the end of a page; and while a sum of exponentials keeps it busy the memory has nothing to do. */
+static inline void fastact_will_read_lanes(const real *x)
+{
+    for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real))
+        __builtin_prefetch(x + i);
+}
+
+static inline void fastact_will_write_lanes(const real *y)
+{
+    for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real))
+        __builtin_prefetch(y + i, 1);
+}
+
+/* ---- The last, incomplete block of a row. What lies behind the row is neither read nor written. */
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
