@@ -559,7 +559,7 @@ print(max(times))
 
 
 def test_warnings_of_the_host_are_left_alone(tmp_path):
-    """While kernels and Numba's threads are compiled, no warning of another thread is lost or raised, no filter stays."""
+    """While kernels are compiled, no warning of another thread is lost or raised, and no filter stays behind."""
     code = """
 import threading, warnings
 import fastact

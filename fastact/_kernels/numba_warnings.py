@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numba.core.errors import WarningsFixer
+from numba.core import errors
 
 
 class Here(threading.local):
@@ -24,7 +24,8 @@ class Here(threading.local):
 
 
 HERE = Here()
-of_numba = WarningsFixer.catch_warnings
+FIXER: Any = vars(errors)["WarningsFixer"]
+of_numba = FIXER.catch_warnings
 
 
 @contextmanager
@@ -46,4 +47,4 @@ def filters_untouched() -> Iterator[None]:
         HERE.is_ours = outer
 
 
-WarningsFixer.catch_warnings = catch_warnings
+FIXER.catch_warnings = catch_warnings
