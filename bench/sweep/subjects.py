@@ -72,11 +72,15 @@ class Subject(NamedTuple):
 
     def largest_term(self, *arrays: Array) -> Array:
         """Return what cancels near where a derivative is zero, elsewhere 0."""
-        low, high = (arrays[-1].min(), arrays[-1].max()) if self.is_gradient else (np.inf, -np.inf)
-        if not any(low < place + 1 and place - 1 < high for place, _ in self.row.grad_zeros):
-            return zeros(arrays[-1].shape)
-        dy, x = (array.astype(np.float64) for array in arrays)
-        return np.asarray(np.abs(dy) * references.largest_term(self.row, x), np.float64)
+        x, is_near = arrays[-1], False
+        if self.is_gradient and self.row.grad_zeros:
+            low, high = x.min() - 1, x.max() + 1
+            is_near = any(low < place < high for place, _ in self.row.grad_zeros)
+        if not is_near:
+            return zeros(x.shape)
+        return np.asarray(
+            np.abs(arrays[0].astype(np.float64)) * references.largest_term(self.row, x.astype(np.float64))
+        )
 
 
 zeros = cache(np.zeros)
