@@ -66,7 +66,7 @@ bench-record: $(VENV)/installed $(VENV)/peers
 	$(QUIET) $(INSTALLED) bench/figures.py $(RESULTS).part
 	mv $(RESULTS).part $(RESULTS)
 
-# Half a minute for one of them; ARGS="sigmoid grad.silu" is what changed.
+# A quarter of an hour of one processor for all of it; ARGS="sigmoid grad.silu" is what changed.
 accuracy: $(VENV)/installed $(VENV)/accuracy
 	$(BIN)/python bench/accuracy.py $(ARGS)
 
