@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -555,3 +556,46 @@ print(max(times))
 """
     times = [float(processes.output_of(code, FASTACT_CACHE_DIR=kernel_cache)) for _ in range(4)]
     assert min(times[1:]) < 0.1, times
+
+
+def test_warnings_of_the_host_are_left_alone(tmp_path):
+    """While kernels are compiled, no warning of another thread is lost or raised, and no filter stays behind."""
+    code = """
+import threading, warnings
+import fastact
+from fastact._kernels import backend, tiers
+from fastact._kernels.backend import compile_one
+
+def compile_some():
+    backend.compiler()
+    for key in [key for key in tiers.compilable() if key[1] == "float32"][:10]: compile_one(key)
+    compile_one(tiers.THREADS)
+
+warnings.simplefilter("error")
+before, seen, issued = list(warnings.filters), 0, 0
+thread = threading.Thread(target=compile_some)
+thread.start()
+while thread.is_alive():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(20): warnings.warn("the host's own", UserWarning)
+    seen, issued = seen + len(caught), issued + 20
+failed = [key for key in backend.STATE.failures if key != tiers.THREADS]
+print(issued > 10_000, issued - seen, warnings.filters == before, failed)
+"""
+    assert processes.output_of(code, FASTACT_CACHE_DIR=str(tmp_path)) == "True 0 True []"
+
+
+def test_warnings_of_numba_in_code_of_the_host():
+    """They are collected as ever: only what we compile is apart."""
+    from numba.core.errors import NumbaWarning, WarningsFixer
+
+    from fastact._kernels.numba_warnings import filters_untouched
+
+    fixer = WarningsFixer(NumbaWarning)
+    with fixer.catch_warnings("file", 1):
+        warnings.warn("of the host's code", NumbaWarning, stacklevel=1)
+    with pytest.warns(NumbaWarning, match="of the host's code"):
+        fixer.flush()
+    with filters_untouched(), pytest.warns(NumbaWarning), fixer.catch_warnings("file", 1):
+        warnings.warn("of ours", NumbaWarning, stacklevel=1)

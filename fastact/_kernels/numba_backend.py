@@ -41,6 +41,7 @@ from fastact._kernels import (
 )
 from fastact._kernels.numba_frontend import LOOPS, Compiled, FrontEnd
 from fastact._kernels.numba_primitives import PRECISIONS, Precision
+from fastact._kernels.numba_warnings import filters_untouched
 from fastact._kernels.registry import Kernel
 
 VECTOR_BITS = 512
@@ -251,7 +252,8 @@ def kernel_module(name: str, precision: str, machine: Any) -> Any:
 def compile_kernel(name: str, precision: str) -> bytes:
     """Return the object file of a kernel for one precision."""
     machine = target_machine()
-    module = kernel_module(name, precision, machine)
+    with filters_untouched():
+        module = kernel_module(name, precision, machine)
     imports = [function.name for function in module.functions if is_imported(function)]
     if imports:
         # A loop that calls the C library would not have gone to vectors either.

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from fastact._kernels.backend import UnusableError
 from fastact._kernels.numba_backend import keep_for_ever
+from fastact._kernels.numba_warnings import filters_untouched
 
 ADDRESS: Any = types.intp
 get_threads: Any = types.ExternalFunction("get_num_threads", types.intp())
@@ -78,7 +79,8 @@ def launch() -> tuple[int, int]:
     if str(numba.config.THREADING_LAYER).lower() == "workqueue":
         raise UnusableError(refused)
     signature = types.void(ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS)
-    compiled = numba.cfunc(signature, parallel=True, error_model="numpy")(run)
+    with filters_untouched():
+        compiled = numba.cfunc(signature, parallel=True, error_model="numpy")(run)
     keep_for_ever(compiled)
     if numba.threading_layer() == "workqueue":
         raise UnusableError(refused)
