@@ -14,7 +14,7 @@ from fastact._kernels.operators import PUBLIC, UFUNCS
 from fastact._kernels.promotion import compute_type
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import randomized
-from fastact._kernels.reducing import COMPUTED, Array, computable, run
+from fastact._kernels.reducing import FLOAT32, FLOAT64, Array, computable, run
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
@@ -90,7 +90,7 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
 
 def is_plain(x: Any) -> TypeGuard[Array]:
     """Return whether an argument is what the kernels compute with."""
-    return type(x) is np.ndarray and x.dtype in COMPUTED and x.flags.aligned
+    return type(x) is np.ndarray and x.dtype in (FLOAT32, FLOAT64) and x.flags.aligned
 
 
 def of_one_type(dy: Any, a: Any, b: Any) -> tuple[Array, ...]:
