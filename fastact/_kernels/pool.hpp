@@ -2,7 +2,7 @@
  *
  * The submitter works on its own job. Workers that are free help: each thread takes the chunks of its share one by one,
  * then those that are left of the others, so that it does not matter how many helpers come, or when. Workers are started
- * when first needed, never at import, and sleep when there has been nothing to do for 100 us. If a thread cannot be
+ * when first needed, never at import, and sleep when there has been nothing to do for 50 us. If a thread cannot be
  * started, or the process was forked in between, only speed is lost.
  */
 #ifndef FASTACT_POOL_HPP
