@@ -1,5 +1,7 @@
 """Gradients of what is no element-wise operator: for `fastact.grad`."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Element-wise activations. An operator without parameters is a `numpy.ufunc`; the others are functions over one."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

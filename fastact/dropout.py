@@ -1,5 +1,7 @@
 """Dropout: masks that depend on the seed and the element's index alone, drawn and applied in one pass over memory."""
 
+from __future__ import annotations
+
 import math
 import operator
 from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """Gradients: ``grad.NAME(dy, x, ...)`` is ``dy`` times the derivative of ``fastact.NAME(x, ...)``, in one pass."""
 
+from __future__ import annotations
+
 from typing import Any, TypeGuard
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Moments in one pass over memory, and the normalizations built on them."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Penalties on weights, for the loss of a model that is to stay simple: one pass over memory, summed exactly."""
 
+from __future__ import annotations
+
 from operator import mul
 from typing import Any
 

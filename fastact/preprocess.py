@@ -1,5 +1,7 @@
 """From photographs and measurements to what a network takes: normalized tensors, quantized and standardized arrays."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any

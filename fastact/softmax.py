@@ -1,5 +1,7 @@
 """Softmax and its logarithm along any axes, logsumexp, and the losses built on them."""
 
+from __future__ import annotations
+
 import operator
 from typing import Any
 

@@ -67,6 +67,15 @@ def test_sections(function):
     assert any(line.strip() and line.strip()[0].isupper() and line.strip().endswith(".") for line in body[:2])
 
 
+@pytest.mark.parametrize("module", [fastact, fastact.grad, fastact.preprocess], ids=lambda module: module.__name__)
+def test_signatures_can_be_read(module):
+    """Types by their names: what ArrayLike stands for would be five lines of each help()."""
+    for name in module.__all__:
+        function = getattr(module, name)
+        if inspect.isfunction(function):
+            assert "_NestedSequence" not in str(inspect.signature(function)), name
+
+
 @pytest.mark.parametrize("function", DROPOUT.values(), ids=DROPOUT)
 def test_dropout_sections(function):
     text = inspect.getdoc(function)
