@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 from fastact import _gradients
 from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
-from fastact._kernels.arguments import dtype_of, is_number, prepared
 from fastact._kernels.axes import along_axis, halves
-from fastact._kernels.operators import PUBLIC, UFUNCS
-from fastact._kernels.promotion import compute_type
+from fastact._kernels.gated import is_plain, of_one_type
+from fastact._kernels.operators import PUBLIC
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import randomized
-from fastact._kernels.reducing import FLOAT32, FLOAT64, Array, computable, run
+from fastact._kernels.reducing import run
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 
@@ -88,19 +87,6 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     dx = ELEMENT_WISE["prelu"](dy, x, laid)
     dweight = _gradients.of_slope(dy, x, np.shape(laid), dx).reshape(np.shape(weight))
     return dx, dweight[()]
-
-
-def is_plain(x: Any) -> TypeGuard[Array]:
-    """Return whether an argument is what the kernels compute with."""
-    return type(x) is np.ndarray and x.dtype in (FLOAT32, FLOAT64) and x.flags.aligned
-
-
-def of_one_type(dy: Any, a: Any, b: Any) -> tuple[Array, ...]:
-    """Return glu's operands, checked, as arrays of the type that they are computed in; dy may be a number."""
-    operands = prepared(UFUNCS["grad_glu"], (dy, a, b), (), ("dy", "x", "x"), {})
-    dtype = np.dtype(compute_type([dtype_of(operand).type for operand in operands if not is_number(operand)]))
-    dy, a, b = (computable(np.asarray(operand), dtype) for operand in operands)
-    return np.broadcast_to(dy, a.shape) if dy.ndim == 0 else dy, a, b
 
 
 def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
