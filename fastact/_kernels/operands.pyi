@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
@@ -9,6 +9,7 @@ _Dtype: TypeAlias = np.dtype[Any]
 FLOAT32: _Dtype
 FLOAT64: _Dtype
 
+@final
 class Operand:
     @property
     def array(self) -> _Array: ...
@@ -16,6 +17,7 @@ class Operand:
     def dtype(self) -> _Dtype: ...
     def __init__(self, array: _Array, dtype: _Dtype) -> None: ...
 
+@final
 class Output:
     @property
     def array(self) -> _Array: ...

@@ -5,6 +5,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 
 import operator
 
+cimport cython
 from libc.math cimport isinf, sqrt
 from libc.stdint cimport uintptr_t
 cimport numpy as np
@@ -34,6 +35,7 @@ ctypedef fused real_number:
     double
 
 
+@cython.final
 cdef class Operand:
     """An array as the kernels take it, and the type that the caller's result has."""
 
@@ -213,6 +215,7 @@ def checked_out(out, tuple shape not None, dtype, str function):
     return out
 
 
+@cython.final
 cdef class Output:
     """Where results go: straight into `out`, or into an array beside it where it overlaps an input or is converted."""
 
