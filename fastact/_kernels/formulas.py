@@ -807,6 +807,8 @@ def grad_gelu(dy, x):
     scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
     part = (dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy) * unscale
     product = part * total
-    product = copysign(fma(part, total, part * rest), product) if absolute(dy) <= LARGEST else product
+    # Of a zero only product has the sign; next to the derivative's zero, total may have the wrong one.
+    corrected = fma(part, total, part * rest) if part != ZERO else product
+    product = corrected if absolute(dy) <= LARGEST else product
     mirrored = fma(-product, scale, dy) if absolute(dy) <= LARGEST else dy
     return mirrored if x > ZERO else product * scale * unscale
