@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from fastact._bench.record import machine
 from sweep.errors import Worst, merged
 from sweep.float32 import BLOCKS, SAMPLED, upstream
 from sweep.subjects import LIBRARIES, NAMES, TYPES, subject, torch
@@ -54,7 +55,7 @@ class Record:
         self.data["results"][name][dtype] = entry
 
     def save(self) -> None:
-        self.data["versions"] = versions()
+        self.data["machine"], self.data["versions"] = machine(), versions()
         text = json.dumps(self.data, sort_keys=True, separators=(",", ":")).replace('"grad', '\n"grad')
         self.path.write_text(f"{text}\n")
 
@@ -72,7 +73,8 @@ HEAD = f"""\
 Written by `bench/accuracy.py` from `docs/accuracy.json`; `python bench/accuracy.py --table` writes it again. The
 largest |computed - exact| found, in units in the last place of the exact value (ULP), subnormal units included, and the
 argument it was found at, with default parameters. `inf` is a number where NaN or infinity belongs, or the other way
-round, or the wrong sign. Of the others only finite arguments count, and not the sign of a zero. Versions: {{versions}}.
+round, or the wrong sign. Of the others only finite arguments count, and not the sign of a zero.
+{{versions}}; {{machine}}.
 
 "all" of float32 are its 2^32 bit patterns, with a random dy between 1 and 2 for each x of a gradient (which is tried at
 finite x; within 0.5 of where a derivative is zero, the unit is that of its largest term). The others are tried at every
@@ -84,7 +86,10 @@ COLUMNS = ("operator", "tried", "fastact", "at", "allowed", "numpy", "at", "scip
 
 
 def page(record: Record) -> str:
-    head = HEAD.format(versions=", ".join(f"{k} {v}" for k, v in record.data["versions"].items() if k != "python"))
+    head = HEAD.format(
+        versions=", ".join(f"{k} {v}" for k, v in record.data["versions"].items() if k != "python"),
+        machine="{processor}, {instruction set}".format(**record.data["machine"]),
+    )
     return head + "".join(f"\n## {dtype}\n\n{table(record, dtype)}" for dtype in TYPES)
 
 
