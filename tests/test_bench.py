@@ -302,3 +302,10 @@ def test_promises():
     large = entry | {"size": promises.LARGE, "ns": ns | {"copy": [95.0, 95.0]}}
     (of_copy,) = promises.promises({"speed": [large]})
     assert (of_copy.least, of_copy.is_kept) == (0.9, True)
+
+
+def test_fastact_is_measured_however_long_it_takes(monkeypatch):
+    monkeypatch.setattr(measure, "PATIENCE", 0.0)
+    case = next(case for case in cases.CASES if case.name == "relu")
+    plan = {"threads": 1, "peers": False, "rounds": 2, "burst": 1e-4, "seconds": 0.01}
+    assert set(measure.speed(case, 100, "float32", plan)["ns"]) == {"fastact", "copy"}
