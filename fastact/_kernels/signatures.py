@@ -19,9 +19,18 @@ FUNCTION = re.compile(
 CONSTANT = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
 NAME_OF_TYPE = re.compile(r"^ctypedef (\([^()]*\)|[\w* ]+?)\s*\b(\w+)(?P<c_name> \"\w+\")?$", re.MULTILINE)
 NAME_OF_OPEN_TYPE = re.compile(r"^ctypedef (?:[\w* ]+? \(\*(\w+)\)\(|fused (\w+):)", re.MULTILINE)
-# They have a .pyx, which is not installed.
-FRONT_DOORS = ("programs", "tiers", "ufuncs")
+# What these declare is of the .pyx files, which are not installed, and no loop calls it.
+FRONT_DOORS = ("copies", "programs", "tiers", "ufuncs")
 KERNEL = ("char**", "const Py_ssize_t*")
+# What a function of a .pxd may return, by its text there.
+VALUES = {
+    "args[k]": (lambda args, k: args[k]).__code__,
+    "a + b": (lambda a, b: a + b).__code__,
+    "a ^ b": (lambda a, b: a ^ b).__code__,
+    "x + k": (lambda x, k: x + k).__code__,
+    "x": (lambda x: x).__code__,
+    "memory": (lambda memory: memory).__code__,
+}
 
 
 class Argument(NamedTuple):
@@ -85,7 +94,7 @@ def read() -> Loops:
         texts.append(declarations)
     for name, signature in loops.signatures.items():
         if signature.value is not None:
-            loops.code[name] = code_of(name, signature)
+            loops.code[name] = VALUES[signature.value].replace(co_name=name, co_qualname=name)
     return loops._replace(texts=tuple(texts))
 
 
@@ -119,11 +128,3 @@ def arguments_of(text: str) -> tuple[Argument, ...]:
             c_type, name = part, ""
         arguments.append(Argument(c_type, name))
     return tuple(arguments)
-
-
-def code_of(name: str, signature: Signature) -> CodeType:
-    """Return the code of a function that only returns a value."""
-    scope: dict[str, FunctionType] = {}
-    names = ", ".join(argument.name for argument in signature.arguments)
-    exec(f"def {name}({names}):\n    return {signature.value}\n", scope)  # noqa: S102 (our own text)
-    return scope[name].__code__
