@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -108,3 +109,11 @@ def test_bits_are_those_of_the_headers(real, tmp_path):
         same = (bits[0] == bits[1]) | (by_gcc == by_numba) | (np.isnan(by_gcc) & np.isnan(by_numba))
         assert same.all(), f"{name}: {by_gcc[~same][0]!r} by gcc, {by_numba[~same][0]!r} by Numba"
         assert np.unique(bits[0]).size > 1, name
+
+
+def test_values_of_inline_functions():
+    """What their texts in the .pxd say, on numbers that tell one operation from another."""
+    given = {"args[k]": ([7, 5], 1), "a + b": (6, 3), "a ^ b": (6, 3), "x + k": (6, 3), "x": (6,), "memory": (6,)}
+    expected = {"args[k]": 5, "a + b": 9, "a ^ b": 5, "x + k": 9, "x": 6, "memory": 6}
+    found = {text: FunctionType(code, {})(*given[text]) for text, code in signatures.VALUES.items()}
+    assert found == expected
