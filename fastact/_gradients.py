@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reducing import (
@@ -15,6 +16,7 @@ from fastact._kernels.reducing import (
     Array,
     Axis,
     Operand,
+    Output,
     is_half,
     kept_shape,
     like,
@@ -56,8 +58,8 @@ PIECE = 2
 
 
 def same_shape(dy: Any, other: Operand, function: str, name: str) -> Array:
-    """Return dy as an array of the shape and type of the other argument."""
-    array = like(dy, other, function, "dy")
+    """Return dy as an array of the shape of the other argument, in the type that it is computed in or of 16 bits."""
+    array = like(dy, other, function, "dy", in_blocks=True)
     if array.shape != other.array.shape:
         raise ValueError(f"{function}(): dy must have the shape of {name}, {other.array.shape}, got {array.shape}")
     return array
@@ -70,14 +72,16 @@ def converted(array: Array, dtype: np.dtype[Any]) -> Any:
 
 def of_output(function: str, dy: Any, y: Any, axis: Axis, kernels: str) -> Any:
     """Return a gradient that is computed from the forward output and a sum along the axes."""
-    given = real(y, function, "y")
+    dx = reductions.mapped("products", kernels, [dy, y], axis, None, PIECE, PRODUCTS)
+    if dx is not None:
+        return dx
+    given = real(y, function, "y", in_blocks=True)
     slope = same_shape(dy, given, function, "y")
     axes = normalized_axes(axis, given.array.ndim, function)
-    stats = statistics(PRODUCTS, given.array, axes)
-    stats.fill(0.0)
-    dx = np.empty_like(given.array)
-    run("products", [slope, given.array, dx], 1, axes, stats, piece_numbers=PIECE, apply=kernels)
-    return converted(dx, given.dtype)
+    target = Output(None, given.array.shape, given, [])
+    arrays = [slope, given.array, target.array]
+    run("products", arrays, 1, axes, None, piece_numbers=PIECE, apply=kernels, stats_numbers=PRODUCTS)
+    return target.result()
 
 
 def softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:

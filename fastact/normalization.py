@@ -699,7 +699,7 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     function = "normalize"
     norm = NORMS.get(p) if type(p) is float and type(eps) is float else None
     if norm is not None:
-        y = reductions.mapped(norm, norm if p == 2 else "scale", x, axis, out, 1, 1, (eps,))
+        y = reductions.mapped(norm, norm if p == 2 else "scale", [x], axis, out, 1, 1, (eps,))
         if y is not None:
             return y
     given = real(x, function, in_blocks=True)

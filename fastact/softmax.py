@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
+from fastact._kernels.arguments import checked
 from fastact._kernels.operands import classes_of, losses_of, rounded_sum
 from fastact._kernels.reducing import (
     Axis,
@@ -52,7 +53,7 @@ def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str, is_neg
 
 def mapped_at_once(x: Any, axis: Axis, out: Any, function: str) -> Any:
     """As `mapped`; plain arrays go straight to the kernels."""
-    y = reductions.mapped("exp_sums", function, x, axis, out, PIECE, EXP_SUMS)
+    y = reductions.mapped("exp_sums", function, [x], axis, out, PIECE, EXP_SUMS)
     return mapped(function, real(x, function, in_blocks=True), axis, out, function) if y is None else y
 
 
@@ -311,9 +312,10 @@ def checked_targets(
     """Return the logits, the classes (0 for what is ignored), what is not ignored, and the axis of the classes."""
     given = real(logits, function, "logits")
     channel = single_axis(axis, given.array.ndim, function)
-    classes = np.asarray(target)
+    demand = f"{function}(): target must be an array of integers"
+    classes = np.asarray(checked(target, demand))
     if classes.dtype.kind not in "iu":
-        raise TypeError(f"{function}(): target must be an array of integers, got dtype {classes.dtype}")
+        raise TypeError(f"{demand}, got dtype {classes.dtype}")
     shape = kept_shape(given.array.shape, (channel,))
     if classes.shape != shape:
         raise ValueError(

@@ -766,6 +766,35 @@ def test_more_wrong_arguments():
             call()
 
 
+RAGGED = [[1.0, 2.0], [3.0]]
+
+
+@pytest.mark.parametrize("name", [*MAPS, "logsumexp", "moments"])
+def test_a_ragged_list_is_named(name):
+    """NumPy refuses to make an array of it, and does not say of which argument."""
+    function = MAPS.get(name, FUNCTIONS.get(name))
+    with pytest.raises(ValueError, match=r"^\w+\(\): [xy] must be an array .*, got 'list'"):
+        function(RAGGED)
+
+
+def test_other_ragged_lists_are_named():
+    x, channels = normal((4, 6), np.float32), np.ones(6)
+    for name, call in (
+        ("weight", lambda: fastact.layer_norm(x, RAGGED)),
+        ("bias", lambda: fastact.batch_norm(x, channels, channels, bias=RAGGED)),
+        ("mean", lambda: fastact.batch_norm_inverse(x, RAGGED, channels)),
+        ("dy", lambda: grad.softmax(RAGGED, x)),
+        ("weight", lambda: grad.rms_norm(x, x, RAGGED)),
+        ("w", lambda: fastact.l1_penalty(RAGGED, 1.0)),
+        ("logits", lambda: fastact.cross_entropy(RAGGED, [0, 0])),
+        ("target", lambda: fastact.cross_entropy(x, RAGGED)),
+        ("target", lambda: grad.cross_entropy(x, RAGGED)),
+        ("target", lambda: fastact.binary_cross_entropy_with_logits(x, RAGGED)),
+    ):
+        with pytest.raises(ValueError, match=rf"^[\w.]+\(\): {name} must be an array .*, got 'list'"):
+            call()
+
+
 @each_map
 def test_no_warning_and_no_flag(name):
     """Not for overflow, NaN or inf, under errstate(all="raise")."""

@@ -74,11 +74,9 @@ def real(x, str function, str name="x", bint in_blocks=False):
     if is_computed(x):
         return Operand(x, BINARY32 if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else BINARY64)
     demand = f"{function}(): {name} must be {ARRAY}"
-    array = np.asarray(x)
-    if not is_half(array.dtype):
-        array = np.asarray(checked(array if array.dtype != object else x, demand))
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{demand}, got dtype {array.dtype}")
+    array = np.asarray(checked(x, demand))
+    if array.dtype.kind not in "fiub" and not is_half(array.dtype):
+        raise TypeError(f"{demand}, got dtype {array.dtype}")
     dtype = result_dtype(array.dtype)
     if in_blocks and is_half(dtype) and array.dtype.isnative and array.flags.aligned:
         return Operand(array, dtype)
@@ -93,9 +91,11 @@ def computable(np.ndarray array not None, np.dtype dtype not None):
         return array.astype(dtype)
 
 
-def like(x, Operand operand not None, str function, str name):
-    """Return another argument in the type that the first is computed in."""
-    return computable(real(x, function, name).array, compute_dtype(operand.array))
+def like(x, Operand operand not None, str function, str name, bint in_blocks=False):
+    """Return another argument in the type that the first is computed in; `in_blocks` leaves 16 bits as they are."""
+    dtype = compute_dtype(operand.array)
+    array = real(x, function, name, in_blocks and dtype is FLOAT32).array
+    return array if np.PyArray_ITEMSIZE(array) == 2 else computable(array, dtype)
 
 
 def compute_dtype(np.ndarray array not None):

@@ -20,7 +20,7 @@ def run(
 def mapped(
     name: str,
     apply: str,
-    x: Any,
+    inputs: list[Any],
     axis: Any,
     out: Any,
     piece_numbers: int,
