@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
+from fastact._kernels.operands import channel_axis, checked_number, elements_along, per_channel
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reducing import (
     FLOAT32,
@@ -27,13 +27,7 @@ from fastact._kernels.reducing import (
     statistics,
 )
 from fastact._kernels.ufuncs import UFUNCS
-from fastact.normalization import (
-    MOMENTS,
-    along_axes,
-    channel_axis,
-    checked_number,
-    per_channel,
-)
+from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
 from fastact.softmax import checked_targets, checked_together, losses
 from fastact.softmax import softmax as softmax_of
@@ -232,7 +226,7 @@ def batch_norm(
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
     stats = statistics(PRODUCTS, given.array, others)
-    count = math.prod(given.array.shape[other] for other in others)
+    count = elements_along(given.array, others)
     stats.fill(0.0)
     with np.errstate(all="ignore"):
         scale = 1 / np.sqrt(spread + eps)
@@ -256,7 +250,7 @@ def weighted(
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     mean, mean_low, scale = facts
-    count = math.prod(x.shape[axis] for axis in axes)
+    count = elements_along(x, axes)
     stats = statistics(PRODUCTS, x, axes)
     stats.fill(0.0)
     with np.errstate(all="ignore"):
@@ -389,7 +383,7 @@ def rms_norm(
     checked_number(eps, function, "eps", low=0.0)
     same_shape(dy, given, function, "x")
     stats = statistics(1, given.array, axes)
-    parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
+    parameters = (float(eps), float(elements_along(given.array, axes)))
     run("squares", [given.array], 0, axes, stats, piece_numbers=1, parameters=parameters)
     zero = np.zeros(stats.shape[1])
     dx, dweight, _ = weighted(function, dy, given, weight, axes, (zero, zero, stats[0]))

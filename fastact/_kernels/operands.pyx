@@ -6,7 +6,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 import operator
 
 cimport cython
-from libc.math cimport isinf, sqrt
+from libc.math cimport INFINITY, isfinite, isinf, sqrt
 from libc.stdint cimport uintptr_t
 cimport numpy as np
 
@@ -103,6 +103,22 @@ def compute_dtype(np.ndarray array not None):
     return FLOAT64 if np.PyArray_TYPE(array) == np.NPY_FLOAT64 else FLOAT32
 
 
+def checked_number(value, str function, str name, double low=-INFINITY, double high=INFINITY):
+    """Return a real number between two others, or raise."""
+    if type(value) is float and low <= <double>value <= high:
+        return value
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}") from None
+    if not low <= number <= high and (isfinite(low) or isfinite(high)):
+        limits = f"at least {low:g}" if high == INFINITY else f"between {low:g} and {high:g}"
+        raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")
+    return number
+
+
 # ---- Axes and shapes.
 
 def normalized_axes(axis, int ndim, str function):
@@ -130,6 +146,22 @@ def single_axis(axis, int ndim, str function):
     if isinstance(axis, (tuple, list)) or axis is None:
         raise TypeError(f"{function}(): axis must be an int, got {axis!r}")
     return (normalized_axes(axis, ndim, function) or (0,))[0]
+
+
+def channel_axis(x, axis, str function):
+    """Return the channel axis, all others, and the number of channels."""
+    ndim = x.ndim
+    channel = single_axis(axis, ndim, function)
+    return channel, tuple([other for other in range(ndim) if other != channel]), x.shape[channel] if ndim else 1
+
+
+def elements_along(np.ndarray x not None, axes):
+    """Return the number of elements along some axes: 1 along none."""
+    cdef Py_ssize_t total = 1
+    cdef int axis
+    for axis in axes:
+        total *= np.PyArray_DIM(x, axis)
+    return total
 
 
 def kept_shape(tuple shape, axes, bint keepdims=False):
@@ -176,6 +208,23 @@ cdef np.ndarray filled(int ndim, np.npy_intp* dims, bint is_wide, double value):
     else:
         fill(<float*>np.PyArray_DATA(array), np.PyArray_SIZE(array), value)
     return array
+
+
+def per_channel(value, Operand x not None, Py_ssize_t channels, str function, str name, double default):
+    """Return an argument of one number a channel as float64, rounded to the type that x is computed in."""
+    cdef np.ndarray array
+    if value is None:
+        return numbers_of(channels, default)
+    array = like(value, x, function, name)
+    if np.PyArray_NDIM(array) != 1 or np.PyArray_DIM(array, 0) != channels:
+        shape = (<object>array).shape
+        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {shape}")
+    return wide_numbers(array)
+
+
+def wide_numbers(np.ndarray array not None):
+    """Return a row as contiguous float64; the same one if it is so."""
+    return np.PyArray_FROMANY(array, np.NPY_FLOAT64, 1, 1, np.NPY_ARRAY_DEFAULT)
 
 
 def numbers_of(Py_ssize_t n, double value):
@@ -355,6 +404,57 @@ def quotients(np.ndarray numbers not None, double divisor):
         items[i] /= divisor
     leave_environment(callers)
     return y
+
+
+cdef void move_towards(
+    real_number* running, Py_ssize_t step, const double* batch, Py_ssize_t n, double momentum
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        running[0] = <real_number>((1 - momentum) * running[0] + momentum * batch[i])
+        running = <real_number*>(<char*>running + step)
+
+
+def update(np.ndarray running, np.ndarray batch not None, double momentum):
+    """Move running statistics, if there are any, in place towards the batch's, contiguous float64."""
+    cdef Environment callers
+    cdef const double* numbers = <double*>np.PyArray_DATA(batch)
+    cdef Py_ssize_t step
+    if running is None:
+        return
+    if not is_computed(running):
+        with np.errstate(all="ignore"):
+            running[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * batch
+        return
+    step = np.PyArray_STRIDE(running, 0)
+    callers = enter_environment()
+    if np.PyArray_TYPE(running) == np.NPY_FLOAT32:
+        move_towards(<float*>np.PyArray_DATA(running), step, numbers, np.PyArray_SIZE(batch), momentum)
+    else:
+        move_towards(<double*>np.PyArray_DATA(running), step, numbers, np.PyArray_SIZE(batch), momentum)
+    leave_environment(callers)
+
+
+def lay_channels(np.ndarray stats not None, np.ndarray weight not None, np.ndarray bias not None, np.ndarray groups=None):
+    """Write each channel's weight and bias, contiguous float64, to the statistics of the channels of all samples.
+
+    And those of its group of neighbouring channels, if there are any: mean in two parts and factor.
+    """
+    cdef double* y = <double*>np.PyArray_DATA(stats)
+    cdef const double* w = <double*>np.PyArray_DATA(weight)
+    cdef const double* b = <double*>np.PyArray_DATA(bias)
+    cdef const double* of_group = NULL
+    cdef Py_ssize_t n = np.PyArray_DIM(stats, 1), channels = np.PyArray_SIZE(weight)
+    cdef Py_ssize_t i, count, group, channel
+    for i in range(0, n, channels):
+        for channel in range(channels):
+            y[4 * n + i + channel], y[5 * n + i + channel] = w[channel], b[channel]
+    if groups is None:
+        return
+    of_group, count = <double*>np.PyArray_DATA(groups), np.PyArray_DIM(groups, 1)
+    for group in range(count):
+        for i in range(group * (n // count), (group + 1) * (n // count)):
+            y[i], y[n + i], y[3 * n + i] = of_group[group], of_group[count + group], of_group[3 * count + group]
 
 
 def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight, np.ndarray bias, double eps):

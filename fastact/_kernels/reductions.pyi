@@ -4,7 +4,6 @@ import numpy as np
 
 def run(
     name: str,
-    precision: str,
     arrays: list[np.ndarray[Any, Any]],
     outputs: int,
     axes: tuple[int, ...],

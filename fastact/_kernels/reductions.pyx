@@ -300,6 +300,9 @@ cdef struct Piece:
     Py_ssize_t width
     Py_ssize_t start
     Py_ssize_t rows
+    # Where it starts, if it does not go over segments: in which one, and where in it.
+    Py_ssize_t segment
+    Py_ssize_t inside
 
 
 cdef inline Piece piece_at(const Job* job, Py_ssize_t group, Py_ssize_t number) noexcept nogil:
@@ -307,12 +310,12 @@ cdef inline Piece piece_at(const Job* job, Py_ssize_t group, Py_ssize_t number) 
     cdef Py_ssize_t segment = job.all_reduced if job.is_flat else last_length(&job.reduced)
     cdef Py_ssize_t outer = group if job.tiles == 1 else group // job.tiles
     cdef Py_ssize_t column = (group - outer * job.tiles) * job.tile
-    cdef Py_ssize_t whole = number if job.segment_pieces == 1 else number // job.segment_pieces
-    cdef Py_ssize_t inside = (number - whole * job.segment_pieces) * job.piece
+    piece.segment = number if job.segment_pieces == 1 else number // job.segment_pieces
+    piece.inside = (number - piece.segment * job.segment_pieces) * job.piece
     piece.flat = outer * job.columns + column
     piece.width = min(job.tile, job.columns - column)
-    piece.start = whole * segment + inside
-    piece.rows = min(job.piece, segment - inside)
+    piece.start = piece.segment * segment + piece.inside
+    piece.rows = min(job.piece, segment - piece.inside)
     return piece
 
 
@@ -323,8 +326,6 @@ cdef void run_piece(
     cdef char* args[MOST_OPERANDS + X]
     cdef Py_ssize_t lengths[MOST_OPERANDS + STEP]
     cdef char* memory[MOST_OPERANDS]
-    cdef Py_ssize_t segment = last_length(&job.reduced)
-    cdef Py_ssize_t outer = piece.start // segment if piece.start else 0
     cdef int inputs = job.operands - job.outputs
     cdef Py_ssize_t room = job.piece * job.tile * job.item
     cdef char* halves = buffers + job.operands * room
@@ -341,8 +342,8 @@ cdef void run_piece(
         memory[k] = job.data[k]
     move(&job.kept, 0, job.operands, piece.flat, job.kept.count, memory)
     for k in range(job.operands):
-        args[X + k] = memory[k] + (piece.start - outer * segment) * last_step(job, &job.reduced, k)
-    move(&job.reduced, 0, job.operands, outer, job.reduced.count - 1, args + X)
+        args[X + k] = memory[k] + piece.inside * last_step(job, &job.reduced, k)
+    move(&job.reduced, 0, job.operands, piece.segment, job.reduced.count - 1, args + X)
     for k in range(job.operands):
         lengths[STEP + k] = job.steps[k]
         if job.is_packed[k]:
@@ -613,11 +614,11 @@ cdef Py_ssize_t* steps_of(const Job* job, list arrays, int axis, Py_ssize_t* ste
 
 
 def run(
-    str name, str precision, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
+    str name, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
     tuple parameters=(), str activation=None, bint reduces=True, str apply=None, bint is_exact=True,
     Py_ssize_t stats_numbers=0,
 ):
-    """Run the kernels of one operation.
+    """Run the kernels of one operation: those for float64, or float32 if the first array has no more digits.
 
     Parameters
     ----------
@@ -625,8 +626,6 @@ def run(
         The kernels are ``NAME_row`` and ``NAME_columns`` (partial results of a piece), ``NAME_combine``, and of `apply`
         (or `name`) ``APPLY_apply_row`` and ``APPLY_apply_columns``; for whole rows, ``APPLY_whole_row`` and
         ``APPLY_whole_columns``.
-    precision : str
-        ``float32`` or ``float64``.
     arrays : list of ndarray
         Inputs, then outputs, all of one shape, without an element at the same place twice in outputs; of that type, or,
         for float32, float16 and bfloat16: these are converted piece by piece.
@@ -651,6 +650,10 @@ def run(
     stats_numbers : int
         How many numbers the statistics of a kept element are, if `stats` is None.
     """
+    cdef np.ndarray first = arrays[0]
+    if np.PyArray_SIZE(first) == 0:
+        return
+    precision = "float64" if np.PyArray_TYPE(first) == np.NPY_FLOAT64 else "float32"
     run_on(
         find_all(precision, name, apply, reduces), precision, arrays, outputs, axes, stats, piece_numbers, parameters,
         activation, reduces, is_exact, stats_numbers,
