@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
-from fastact._kernels.operands import channel_axis, checked_number, elements_along, per_channel
+from fastact._kernels.operands import (
+    channel_axis,
+    checked_number,
+    checked_targets,
+    elements_along,
+    numbers_of,
+    per_channel,
+    set_targets,
+)
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reducing import (
     FLOAT32,
@@ -26,10 +34,9 @@ from fastact._kernels.reducing import (
     run,
     statistics,
 )
-from fastact._kernels.ufuncs import UFUNCS
 from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
-from fastact.softmax import checked_targets, checked_together, losses
+from fastact.softmax import checked_together, losses
 from fastact.softmax import softmax as softmax_of
 
 __all__ = [
@@ -432,19 +439,16 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1, *, ignor
            [ 0.25, -0.25]])
     """
     function = "grad.cross_entropy"
-    given, classes, is_counted, channel = checked_targets(logits, target, axis, ignore_index, function)
-    if given.array.size == 0:
-        return converted(np.empty_like(given.array), given.dtype)
-    dx = softmax_of(given.array, channel)
-    index = np.expand_dims(classes, channel)
-    with np.errstate(all="ignore"):
-        at_target = np.expm1(-losses(given, classes, channel)).reshape(index.shape)
-        np.put_along_axis(dx, index, at_target.astype(dx.dtype), channel)
-        share = np.where(is_counted, 1 / np.float64(is_counted.sum()), 0.0)
-        dx *= np.expand_dims(share, channel).astype(dx.dtype)
-        # What is ignored has no gradient, not even NaN.
-        np.copyto(dx, 0, where=np.expand_dims(~is_counted, channel))
-    return converted(dx, given.dtype)
+    given = real(logits, function, "logits")
+    targets = checked_targets(target, given, axis, ignore_index, function)
+    x, axes = given.array, (targets.channel,) if given.array.ndim else ()
+    out = Output(None, x.shape, given, [x])
+    dx = out.array
+    softmax_of(x, axes, out=dx)
+    share = numbers_of(targets.classes.size, 1 / max(targets.count, 1)).reshape(1, -1)
+    run("", [dx, dx], 1, axes, share, reduces=False, apply="scale")
+    set_targets(dx, targets, losses(x, targets))
+    return out.result()
 
 
 def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> Any:
@@ -483,10 +487,11 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
     array([ 0.25, -0.25])
     """
     given, other = checked_together(logits, target, "grad.binary_cross_entropy_with_logits")
-    with np.errstate(all="ignore"):
-        dx = (1 - other) * UFUNCS["sigmoid"](given.array) - other * UFUNCS["sigmoid"](-given.array)
-        dx /= max(given.array.size, 1)
-    return converted(np.asarray(dx), given.dtype)
+    x = given.array
+    out = Output(None, x.shape, given, [x, other])
+    arrays, parameters = [x, other, out.array], (float(x.size),)
+    run("", arrays, 1, tuple(range(x.ndim)), None, 0, parameters, reduces=False, apply="grad_binary_losses")
+    return out.result()
 
 
 def of_slope(dy: Any, x: Any, weight_shape: tuple[int, ...], dx: Any) -> Any:

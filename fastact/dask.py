@@ -510,7 +510,7 @@ def exp_sums(x: DaskArray, axes: tuple[int, ...], keepdims: bool) -> DaskArray:
 
 def exp_sums_of_chunk(block: Array, axes: tuple[int, ...]) -> Array:
     state = np.empty(math.prod(kept_shape(block.shape, axes)), EXP_SUM)
-    state["high"], state["low"] = log_of_sum(real(block, "logsumexp"), axes)
+    state["high"], state["low"] = log_of_sum(real(block, "logsumexp").array, axes)
     state["low"][~np.isfinite(state["high"])] = 0.0
     return state
 

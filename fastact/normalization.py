@@ -35,7 +35,6 @@ from fastact._kernels.reducing import (
     real,
     rounded,
     run,
-    single_axis,
     statistics,
 )
 from fastact._kernels.registry import OPERATORS

@@ -6,7 +6,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 import operator
 
 cimport cython
-from libc.math cimport INFINITY, isfinite, isinf, sqrt
+from libc.math cimport INFINITY, expm1, isfinite, isinf, sqrt
 from libc.stdint cimport uintptr_t
 cimport numpy as np
 
@@ -477,54 +477,142 @@ def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight,
     return both
 
 
-# ---- Classes: cross entropy.
+# ---- Losses.
 
-def classes_of(target, Py_ssize_t count, long long ignored):
-    """Return classes as intp, 0 for those that are ignored, which are not (bool), and their number; -1 for a wrong one.
+@cython.final
+cdef class Targets:
+    """The classes of cross entropy: as intp, 0 for those that are ignored; which are not (bool), and their number."""
 
-    The target is an array of integers that 64 bits with a sign hold.
-    """
-    cdef np.ndarray classes = np.PyArray_FROMANY(
-        target, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
+    cdef readonly np.ndarray classes
+    cdef readonly np.ndarray is_counted
+    cdef readonly Py_ssize_t count
+    cdef readonly int channel
+
+
+def checked_targets(target, Operand logits not None, axis, ignore_index, str function):
+    """Return the classes for each element of the logits' other axes."""
+    cdef Targets targets = Targets()
+    cdef np.ndarray x = logits.array
+    cdef Py_ssize_t classes
+    targets.channel = single_axis(axis, np.PyArray_NDIM(x), function)
+    demand = f"{function}(): target must be an array of integers"
+    given = np.asarray(checked(target, demand))
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{demand}, got dtype {given.dtype}")
+    shape = kept_shape((<object>x).shape, (targets.channel,))
+    if given.shape != shape:
+        raise ValueError(f"{function}(): target must have shape {shape}, that of logits without axis, got {given.shape}")
+    if given.dtype == np.uint64:
+        # Those that int64 does not hold do not exist.
+        given = np.minimum(given, np.uint64(2**63 - 1))
+    ignored = operator.index(ignore_index)
+    classes = np.PyArray_DIM(x, targets.channel) if np.PyArray_NDIM(x) else 1
+    targets.classes = np.PyArray_FROMANY(
+        given, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
     )
-    cdef np.ndarray is_counted = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_BOOL, 0)
-    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(classes)
-    cdef np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(is_counted)
-    cdef Py_ssize_t i, total = 0
-    for i in range(np.PyArray_SIZE(classes)):
+    if not count_targets(targets, classes, ignored if abs(ignored) < 2**63 else -(2**63)):
+        raise ValueError(f"{function}(): target must be classes from 0 to {classes - 1} or {ignore_index}, got others")
+    return targets
+
+
+cdef bint count_targets(Targets targets, Py_ssize_t classes, long long ignored) except -1:
+    """Find out what is not ignored; return whether all classes exist."""
+    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef np.npy_bool* counted
+    cdef Py_ssize_t i
+    targets.is_counted = np.PyArray_EMPTY(
+        np.PyArray_NDIM(targets.classes), np.PyArray_DIMS(targets.classes), np.NPY_BOOL, 0
+    )
+    counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    targets.count = 0
+    for i in range(np.PyArray_SIZE(targets.classes)):
         counted[i] = given[i] != ignored
         if not counted[i]:
             given[i] = 0
-        elif not 0 <= given[i] < count:
-            return classes, is_counted, -1
-        total += counted[i]
-    return classes, is_counted, total
+        elif not 0 <= given[i] < classes:
+            return False
+        targets.count += counted[i]
+    return True
 
 
-cdef inline double number_at(np.ndarray x, Py_ssize_t offset) noexcept:
-    cdef char* place = np.PyArray_BYTES(x) + offset
-    return (<float*>place)[0] if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else (<double*>place)[0]
+cdef char* place_of(np.ndarray x, int channel, Py_ssize_t i, Py_ssize_t k) noexcept:
+    """Return where the element k along the channel's axis is, and i along the others in C order."""
+    cdef char* place = np.PyArray_BYTES(x)
+    cdef Py_ssize_t length, outer
+    cdef int axis
+    for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
+        if axis == channel:
+            place += k * np.PyArray_STRIDE(x, axis)
+        else:
+            length = np.PyArray_DIM(x, axis)
+            outer = i // length
+            place += (i - outer * length) * np.PyArray_STRIDE(x, axis)
+            i = outer
+    return place
 
 
-def losses_of(np.ndarray x not None, np.ndarray classes not None, int channel, np.ndarray high, np.ndarray low):
-    """Return high - x[class] + low, float64, for each of the contiguous classes; x is float32 or float64."""
-    cdef np.ndarray loss = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_FLOAT64, 0)
+def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high not None, np.ndarray low not None):
+    """Return high - x[class] + low, float64, for each class that is not ignored, else 0; x is float32 or float64."""
+    cdef np.ndarray loss = np.PyArray_ZEROS(
+        np.PyArray_NDIM(targets.classes), np.PyArray_DIMS(targets.classes), np.NPY_FLOAT64, 0
+    )
     cdef double* y = <double*>np.PyArray_DATA(loss)
     cdef const double* h = <double*>np.PyArray_DATA(high)
     cdef const double* l = <double*>np.PyArray_DATA(low)
-    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    cdef bint is_wide = np.PyArray_TYPE(x) == np.NPY_FLOAT64
     cdef Environment callers = enter_environment()
-    cdef Py_ssize_t i, rest, offset, length
-    cdef int axis
-    for i in range(np.PyArray_SIZE(classes)):
-        rest, offset = i, 0
-        for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
-            if axis == channel:
-                offset += k[i] * np.PyArray_STRIDE(x, axis)
-            else:
-                length = np.PyArray_DIM(x, axis)
-                offset += rest % length * np.PyArray_STRIDE(x, axis)
-                rest //= length
-        y[i] = h[i] - number_at(x, offset) + l[i]
+    cdef Py_ssize_t i
+    cdef char* place
+    for i in range(np.PyArray_SIZE(loss)):
+        if counted[i]:
+            place = place_of(x, targets.channel, i, k[i])
+            y[i] = h[i] - ((<double*>place)[0] if is_wide else (<float*>place)[0]) + l[i]
     leave_environment(callers)
     return loss
+
+
+def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray loss not None):
+    """Write expm1(-loss)/count at the classes, and 0 to all that is ignored: that has no gradient, not even NaN."""
+    cdef const double* l = <double*>np.PyArray_DATA(loss)
+    cdef const np.npy_intp* classes = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    cdef bint is_wide = np.PyArray_TYPE(dx) == np.NPY_FLOAT64
+    cdef Py_ssize_t length = np.PyArray_DIM(dx, targets.channel) if np.PyArray_NDIM(dx) else 1
+    cdef Environment callers = enter_environment()
+    cdef Py_ssize_t i, k, first, last
+    cdef double value
+    cdef char* place
+    for i in range(np.PyArray_SIZE(loss)):
+        first = classes[i]
+        last = first + 1 if counted[i] else length
+        value = expm1(-l[i]) / targets.count if counted[i] else 0.0
+        for k in range(first, last):
+            place = place_of(dx, targets.channel, i, k)
+            if is_wide:
+                (<double*>place)[0] = value
+            else:
+                (<float*>place)[0] = <float>value
+    leave_environment(callers)
+
+
+def reduced(np.ndarray loss not None, str reduction, Py_ssize_t count, np.dtype dtype not None):
+    """Return contiguous losses as they are, or their sum, or their mean over `count`, in the caller's type."""
+    cdef const double* items = <double*>np.PyArray_DATA(loss)
+    cdef double total = 0.0, low = 0.0, s, part
+    cdef Environment callers
+    cdef Py_ssize_t i
+    if reduction == "none":
+        return rounded(loss, (<object>loss).shape, dtype)
+    callers = enter_environment()
+    for i in range(np.PyArray_SIZE(loss)):
+        # Knuth's sum: what an addition rounds off is added up beside it.
+        s = total + items[i]
+        part = s - total
+        low += (total - (s - part)) + (items[i] - part)
+        total = s
+    total = total + low if isfinite(total) else total
+    total = total / count if reduction == "mean" else total
+    leave_environment(callers)
+    return rounded(numbers_of(1, total), (), dtype)
