@@ -10,12 +10,16 @@ from numpy.typing import ArrayLike
 from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
 from fastact._kernels.operands import (
+    affine,
     channel_axis,
     checked_number,
     checked_targets,
     elements_along,
+    gradient_statistics,
     numbers_of,
     per_channel,
+    products,
+    row_parts,
     set_targets,
 )
 from fastact._kernels.promotion import ARRAY
@@ -26,7 +30,6 @@ from fastact._kernels.reducing import (
     Operand,
     Output,
     is_half,
-    kept_shape,
     like,
     normalized_axes,
     real,
@@ -225,59 +228,36 @@ def batch_norm(
     (array([-2.]), array([1.]))
     """
     function = "grad.batch_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     slope = same_shape(dy, given, function, "x")
     _, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
-    stats = statistics(PRODUCTS, given.array, others)
-    count = elements_along(given.array, others)
-    stats.fill(0.0)
-    with np.errstate(all="ignore"):
-        scale = 1 / np.sqrt(spread + eps)
-        stats[0] = center
-        stats[4], stats[5], stats[6] = np.float64(1) / count, scale * scale / count, factor * scale
-        dx = np.empty_like(given.array)
-        run("products", [slope, given.array, dx], 1, others, stats, piece_numbers=PIECE, apply="grad_normalize")
-        dweight = stats[3] * scale
+    scale, _ = affine(center, spread, numbers_of(channels, 1.0), numbers_of(channels, 0.0), float(eps))
+    stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
+    target = Output(None, given.array.shape, given, [])
+    run("products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
     return (
-        converted(dx, given.dtype),
-        rounded(dweight, (channels,), given.dtype),
+        target.result(),
+        rounded(products(stats[3], scale), (channels,), given.dtype),
         rounded(stats[2], (channels,), given.dtype),
     )
 
 
-def weighted(
-    function: str, dy: Any, given: Operand, weight: Any, axes: tuple[int, ...], facts: tuple[Array, Array, Array]
-) -> tuple[Any, Any, Any]:
-    """Return the gradients with respect to x, weight and bias, from mean, its factor and 1/std of each row."""
+def weighted(dy: Array, given: Operand, weight: Array, axes: tuple[int, ...], stats: Array) -> tuple[Any, Any, Any]:
+    """Return the gradients with respect to x, weight and bias, from what is known of each row."""
     x = given.array
-    slope = same_shape(dy, given, function, "x")
-    factor = along_axes(weight, given, axes, function, "weight", 1.0)
-    mean, mean_low, scale = facts
-    count = elements_along(x, axes)
-    stats = statistics(PRODUCTS, x, axes)
-    stats.fill(0.0)
-    with np.errstate(all="ignore"):
-        is_centered = mean is not mean_low
-        stats[0], stats[1], stats[6] = mean, mean_low, scale
-        stats[4], stats[5] = np.float64(is_centered) / count, scale * scale / count
-    dx = np.empty_like(x)
-    arrays = [slope, x, factor, dx]
-    run("weighted_products", arrays, 1, axes, stats, piece_numbers=PIECE, apply="grad_weighted")
-    others = tuple(axis for axis in range(x.ndim) if axis not in axes)
-    ones = kept_shape(x.shape, axes, keepdims=True)
-    with np.errstate(all="ignore"):
-        high = np.where(np.isfinite(mean), mean, np.nan).astype(x.dtype)
-        parts = (high, (mean - high + mean_low).astype(x.dtype), scale.astype(x.dtype))
-    rows = [np.broadcast_to(part.reshape(ones), x.shape) for part in parts]
+    target = Output(None, x.shape, given, [])
+    arrays = [dy, x, weight, target.array]
+    run("weighted_products", arrays, 1, axes, stats, PIECE, apply="grad_weighted", is_exact=False)
+    others = tuple([axis for axis in range(x.ndim) if axis not in axes])
     sums = statistics(PRODUCTS, x, others)
     sums.fill(0.0)
-    run("normalized_products", [slope, x, *rows], 0, others, sums, piece_numbers=PIECE)
-    shape = tuple(x.shape[axis] for axis in axes)
-    return converted(dx, given.dtype), rounded(sums[3], shape, given.dtype), rounded(sums[2], shape, given.dtype)
+    run("normalized_products", [dy, x, *row_parts(stats, given, others)], 0, others, sums, PIECE, constants=3)
+    shape = tuple([x.shape[axis] for axis in axes])
+    return target.result(), rounded(sums[3], shape, given.dtype), rounded(sums[2], shape, given.dtype)
 
 
 def layer_norm(
@@ -328,15 +308,15 @@ def layer_norm(
     (array([-1.,  0.]), array([1., 0.]))
     """
     function = "grad.layer_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
-    same_shape(dy, given, function, "x")
+    slope = same_shape(dy, given, function, "x")
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
     stats = statistics(MOMENTS, given.array, axes)
-    parameters = (float(eps),)
-    options: dict[str, Any] = {"piece_numbers": MOMENTS_PIECE, "parameters": parameters, "is_exact": False}
-    run("moments", [given.array], 0, axes, stats, **options)
-    return weighted(function, dy, given, weight, axes, (stats[0], stats[1], stats[3]))
+    run("moments", [given.array], 0, axes, stats, MOMENTS_PIECE, (float(eps),), is_exact=False)
+    known = gradient_statistics(stats[0], stats[1], stats[3], None, elements_along(given.array, axes))
+    return weighted(slope, given, factor, axes, known)
 
 
 def rms_norm(
@@ -385,15 +365,14 @@ def rms_norm(
     (array([0.5, 0.5]), array([-1.,  0.]))
     """
     function = "grad.rms_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
-    same_shape(dy, given, function, "x")
-    stats = statistics(1, given.array, axes)
-    parameters = (float(eps), float(elements_along(given.array, axes)))
-    run("squares", [given.array], 0, axes, stats, piece_numbers=1, parameters=parameters)
-    zero = np.zeros(stats.shape[1])
-    dx, dweight, _ = weighted(function, dy, given, weight, axes, (zero, zero, stats[0]))
+    slope = same_shape(dy, given, function, "x")
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    stats, count = statistics(1, given.array, axes), elements_along(given.array, axes)
+    run("squares", [given.array], 0, axes, stats, 1, (float(eps), float(count)))
+    dx, dweight, _ = weighted(slope, given, factor, axes, gradient_statistics(None, None, stats[0], None, count))
     return dx, dweight
 
 

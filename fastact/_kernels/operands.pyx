@@ -6,7 +6,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 import operator
 
 cimport cython
-from libc.math cimport INFINITY, expm1, isfinite, isinf, sqrt
+from libc.math cimport INFINITY, NAN, expm1, isfinite, isinf, sqrt
 from libc.stdint cimport uintptr_t
 cimport numpy as np
 
@@ -176,7 +176,6 @@ def along_axes(np.ndarray array, Operand x not None, tuple axes not None, double
     cdef np.npy_intp dims[MOST_AXES]
     cdef np.npy_intp steps[MOST_AXES]
     cdef int place = 0, axis
-    cdef np.ndarray view
     for axis in range(np.PyArray_NDIM(x.array)):
         steps[axis] = 0
     for axis in axes:
@@ -186,9 +185,13 @@ def along_axes(np.ndarray array, Operand x not None, tuple axes not None, double
         array = filled(place, dims, np.PyArray_TYPE(x.array) == np.NPY_FLOAT64, default)
     for place, axis in enumerate(axes):
         steps[axis] = np.PyArray_STRIDE(array, place)
-    view = np.PyArray_New(
-        np.ndarray, np.PyArray_NDIM(x.array), np.PyArray_DIMS(x.array), np.PyArray_TYPE(array), steps,
-        np.PyArray_DATA(array), 0, 0, None
+    return laid_over(x.array, array, np.PyArray_BYTES(array), steps)
+
+
+cdef np.ndarray laid_over(np.ndarray x, np.ndarray array, char* first, np.npy_intp* steps):
+    """Return a view of the shape of x of an array's memory."""
+    cdef np.ndarray view = np.PyArray_New(
+        np.ndarray, np.PyArray_NDIM(x), np.PyArray_DIMS(x), np.PyArray_TYPE(array), steps, first, 0, 0, None
     )
     np.set_array_base(view, array)
     return view
@@ -394,6 +397,19 @@ def rounded_sum(np.ndarray high not None, np.ndarray low not None, shape, np.dty
     return rounded(total, shape, dtype)
 
 
+def products(np.ndarray a not None, np.ndarray b not None):
+    """Return the products of two rows of contiguous float64 numbers."""
+    cdef Environment callers = enter_environment()
+    cdef np.ndarray y = np.PyArray_NewCopy(a, np.NPY_CORDER)
+    cdef double* items = <double*>np.PyArray_DATA(y)
+    cdef const double* factors = <double*>np.PyArray_DATA(b)
+    cdef Py_ssize_t i
+    for i in range(np.PyArray_SIZE(y)):
+        items[i] *= factors[i]
+    leave_environment(callers)
+    return y
+
+
 def quotients(np.ndarray numbers not None, double divisor):
     """Return contiguous float64 numbers divided by one."""
     cdef Environment callers = enter_environment()
@@ -475,6 +491,68 @@ def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight,
         factor[dims[1] + i] = b[i] - m[i] * factor[i]
     leave_environment(callers)
     return both
+
+
+# ---- Gradients of the normalizations: what is known of each row before, contiguous float64.
+
+def gradient_statistics(
+    np.ndarray mean, np.ndarray mean_low, np.ndarray scale not None, np.ndarray weight, Py_ssize_t count
+):
+    """Return what the kernels are to know of rows of `count` elements, see gradients.py; None: no mean, weights 1."""
+    cdef np.npy_intp dims[2]
+    dims[0], dims[1] = 7, np.PyArray_SIZE(scale)
+    cdef np.ndarray stats = np.PyArray_ZEROS(2, dims, np.NPY_FLOAT64, 0)
+    cdef Py_ssize_t n = dims[1], i
+    cdef double* y = <double*>np.PyArray_DATA(stats)
+    cdef const double* m = <double*>np.PyArray_DATA(mean) if mean is not None else NULL
+    cdef const double* low = <double*>np.PyArray_DATA(mean_low) if mean_low is not None else NULL
+    cdef const double* s = <double*>np.PyArray_DATA(scale)
+    cdef const double* w = <double*>np.PyArray_DATA(weight) if weight is not None else NULL
+    cdef Environment callers = enter_environment()
+    for i in range(n):
+        if m != NULL:
+            y[i] = m[i]
+            y[4 * n + i] = 1.0 / count
+        if low != NULL:
+            y[n + i] = low[i]
+        y[5 * n + i] = s[i] * s[i] / count
+        y[6 * n + i] = s[i] if w == NULL else w[i] * s[i]
+    leave_environment(callers)
+    return stats
+
+
+cdef void split_means(real_number* parts, const double* stats, Py_ssize_t n) noexcept nogil:
+    """Write the mean in two parts, and the scale, in the arrays' precision. An infinite mean has no parts."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        parts[i] = <real_number>(stats[i] if isfinite(stats[i]) else NAN)
+        parts[n + i] = <real_number>(stats[i] - parts[i] + stats[n + i])
+        parts[2 * n + i] = <real_number>stats[6 * n + i]
+
+
+def row_parts(np.ndarray stats not None, Operand x not None, tuple kept not None):
+    """Return mean, its low part and scale of `gradient_statistics`, one for each kept element, over the shape of x."""
+    cdef np.npy_intp dims[2]
+    cdef np.npy_intp steps[MOST_AXES]
+    cdef Environment callers = enter_environment()
+    cdef bint is_wide = np.PyArray_TYPE(x.array) == np.NPY_FLOAT64
+    cdef int axis
+    dims[0], dims[1] = 3, np.PyArray_DIM(stats, 1)
+    cdef np.ndarray parts = np.PyArray_EMPTY(2, dims, np.NPY_FLOAT64 if is_wide else np.NPY_FLOAT32, 0)
+    cdef Py_ssize_t step = np.PyArray_ITEMSIZE(parts)
+    if is_wide:
+        split_means(<double*>np.PyArray_DATA(parts), <double*>np.PyArray_DATA(stats), dims[1])
+    else:
+        split_means(<float*>np.PyArray_DATA(parts), <double*>np.PyArray_DATA(stats), dims[1])
+    leave_environment(callers)
+    for axis in range(np.PyArray_NDIM(x.array)):
+        steps[axis] = 0
+    for axis in reversed(kept):
+        steps[axis] = step
+        step *= np.PyArray_DIM(x.array, axis)
+    return [
+        laid_over(x.array, parts, np.PyArray_BYTES(parts) + k * np.PyArray_STRIDE(parts, 0), steps) for k in range(3)
+    ]
 
 
 # ---- Losses.

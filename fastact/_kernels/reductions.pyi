@@ -15,6 +15,7 @@ def run(
     apply: str | None = None,
     is_exact: bool = True,
     stats_numbers: int = 0,
+    constants: int = 0,
 ) -> None: ...
 def mapped(
     name: str,

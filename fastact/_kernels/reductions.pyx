@@ -96,6 +96,8 @@ cdef struct Job:
     bint is_columns
     bint is_flat
     bint is_packed[MOST_OPERANDS]
+    # Inputs, the last ones, of which the kernel of columns reads one number for each row of them.
+    int constants
     # Elements from one row of a piece to the next where it is not packed.
     Py_ssize_t steps[MOST_OPERANDS]
     Py_ssize_t all_kept
@@ -148,6 +150,11 @@ cdef inline Py_ssize_t last_step(const Job* job, const Axes* axes, int k) noexce
     return axes.step[k][axes.count - 1] if axes.count else job.items[k]
 
 
+cdef inline bint is_constant(const Job* job, int k) noexcept nogil:
+    cdef int inputs = job.operands - job.outputs
+    return job.is_columns and inputs - job.constants <= k < inputs
+
+
 cdef void cut(Job* job) noexcept nogil:
     """Choose rows or columns, the pieces, and what is to be packed."""
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
@@ -194,7 +201,7 @@ cdef void cut(Job* job) noexcept nogil:
     job.piece_count = job.segment_pieces * (1 if job.is_flat else rest)
     job.groups = job.all_kept // job.columns * job.tiles
     for k in range(job.operands):
-        step = last_step(job, &job.kept if job.is_columns else &job.reduced, k)
+        step = job.item if is_constant(job, k) else last_step(job, &job.kept if job.is_columns else &job.reduced, k)
         job.is_packed[k] = job.is_flat or has_conflict or step != job.item or job.items[k] != job.item or (
             job.is_columns and last_step(job, &job.reduced, k) % job.item != 0
         )
@@ -328,6 +335,7 @@ cdef void run_piece(
     cdef char* memory[MOST_OPERANDS]
     cdef int inputs = job.operands - job.outputs
     cdef Py_ssize_t room = job.piece * job.tile * job.item
+    cdef Py_ssize_t width
     cdef char* halves = buffers + job.operands * room
     cdef int k
     args[STATS] = <char*>(job.stats + piece.flat)
@@ -347,10 +355,11 @@ cdef void run_piece(
     for k in range(job.operands):
         lengths[STEP + k] = job.steps[k]
         if job.is_packed[k]:
+            width = 1 if is_constant(job, k) else piece.width
             args[X + k] = buffers + k * room
-            lengths[STEP + k] = piece.width
+            lengths[STEP + k] = width
             if k < inputs:
-                load(job, k, memory[k], piece.start, piece.rows, piece.width, args[X + k], halves)
+                load(job, k, memory[k], piece.start, piece.rows, width, args[X + k], halves)
     run_block(kernel, args, lengths)
     if writes:
         if job.activation != NULL:
@@ -616,7 +625,7 @@ cdef Py_ssize_t* steps_of(const Job* job, list arrays, int axis, Py_ssize_t* ste
 def run(
     str name, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
     tuple parameters=(), str activation=None, bint reduces=True, str apply=None, bint is_exact=True,
-    Py_ssize_t stats_numbers=0,
+    Py_ssize_t stats_numbers=0, int constants=0,
 ):
     """Run the kernels of one operation: those for float64, or float32 if the first array has no more digits.
 
@@ -649,6 +658,9 @@ def run(
         Whether the kernels sum rows of any length as exactly as pieces.
     stats_numbers : int
         How many numbers the statistics of a kept element are, if `stats` is None.
+    constants : int
+        How many of the inputs, the last ones, do not change along the kept axes: for columns, the kernel is given one
+        number of them for each row.
     """
     cdef np.ndarray first = arrays[0]
     if np.PyArray_SIZE(first) == 0:
@@ -656,7 +668,7 @@ def run(
     precision = "float64" if np.PyArray_TYPE(first) == np.NPY_FLOAT64 else "float32"
     run_on(
         find_all(precision, name, apply, reduces), precision, arrays, outputs, axes, stats, piece_numbers, parameters,
-        activation, reduces, is_exact, stats_numbers,
+        activation, reduces, is_exact, stats_numbers, constants,
     )
 
 
@@ -689,7 +701,7 @@ def mapped(
     precision = "float32" if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else "float64"
     run_on(
         find_all(precision, name, apply, True), precision, inputs + [y], 1, (index,), None, piece_numbers, parameters,
-        None, True, True, stats_numbers,
+        None, True, True, stats_numbers, 0,
     )
     return y
 
@@ -710,7 +722,7 @@ cdef bint is_written_in_place(np.ndarray out, list inputs):
 
 cdef int run_on(
     Found found, str precision, list arrays, int outputs, tuple axes, np.ndarray stats, Py_ssize_t piece_numbers,
-    tuple parameters, str activation, bint reduces, bint is_exact, Py_ssize_t stats_numbers,
+    tuple parameters, str activation, bint reduces, bint is_exact, Py_ssize_t stats_numbers, int constants,
 ) except -1:
     cdef Job job
     cdef double values[MOST_PARAMETERS]
@@ -720,6 +732,7 @@ cdef int run_on(
     cdef int k, kind
     job.operands = len(arrays)
     job.outputs = outputs
+    job.constants = constants
     job.kept.count = 0
     job.reduced.count = 0
     job.has_failed = False
