@@ -69,11 +69,6 @@ def same_shape(dy: Any, other: Operand, function: str, name: str) -> Array:
     return array
 
 
-def converted(array: Array, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(all="ignore"):
-        return array.astype(dtype, copy=False)[()]
-
-
 def of_output(function: str, dy: Any, y: Any, axis: Axis, kernels: str) -> Any:
     """Return a gradient that is computed from the forward output and a sum along the axes."""
     dx = reductions.mapped("products", kernels, [dy, y], axis, None, PIECE, PRODUCTS)
@@ -495,6 +490,15 @@ def spread(array: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
         return np.ascontiguousarray(np.broadcast_to(given, shape), dtype).reshape(shape)
 
 
+def of_penalty(function: str, w: Any, first: float, second: float) -> Any:
+    """Return first*sign(w) + second*w."""
+    given = real(w, function, "w", in_blocks=True)
+    x = given.array
+    out = Output(None, x.shape, given, [x])
+    run("", [x, out.array], 1, tuple(range(x.ndim)), None, 0, (first, second), reduces=False, apply="grad_penalties")
+    return out.result()
+
+
 def l1_penalty(w: ArrayLike, lam: float) -> Any:
     """Gradient of `fastact.l1_penalty`.
 
@@ -530,10 +534,8 @@ def l1_penalty(w: ArrayLike, lam: float) -> Any:
     >>> fastact.grad.l1_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
     array([-0.5,  0. ,  0.5])
     """
-    given = real(w, "grad.l1_penalty", "w")
-    factor = checked_number(lam, "grad.l1_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return converted(np.asarray(np.sign(given.array) * given.array.dtype.type(factor)), given.dtype)
+    function = "grad.l1_penalty"
+    return of_penalty(function, w, checked_number(lam, function, "lam"), 0.0)
 
 
 def l2_penalty(w: ArrayLike, lam: float) -> Any:
@@ -571,10 +573,8 @@ def l2_penalty(w: ArrayLike, lam: float) -> Any:
     >>> fastact.grad.l2_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
     array([-2.,  0.,  1.])
     """
-    given = real(w, "grad.l2_penalty", "w")
-    factor = checked_number(lam, "grad.l2_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return converted(np.asarray(given.array * given.array.dtype.type(2 * factor)), given.dtype)
+    function = "grad.l2_penalty"
+    return of_penalty(function, w, 0.0, 2 * checked_number(lam, function, "lam"))
 
 
 def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> Any:
@@ -612,10 +612,5 @@ def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> Any:
     >>> fastact.grad.elastic_net_penalty(np.array([-2.0, 0.0, 1.0]), 0.5, 0.5)
     array([-2.5,  0. ,  1.5])
     """
-    given = real(w, "grad.elastic_net_penalty", "w")
-    first = checked_number(l1, "grad.elastic_net_penalty", "l1")
-    second = checked_number(l2, "grad.elastic_net_penalty", "l2")
-    number = given.array.dtype.type
-    with np.errstate(all="ignore"):
-        dw = np.sign(given.array) * number(first) + given.array * number(2 * second)
-    return converted(np.asarray(dw), given.dtype)
+    function = "grad.elastic_net_penalty"
+    return of_penalty(function, w, checked_number(l1, function, "l1"), 2 * checked_number(l2, function, "l2"))

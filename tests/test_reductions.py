@@ -866,6 +866,9 @@ def test_gradients_of_losses_and_penalties():
         np.testing.assert_allclose(got, central_difference(function, x, one), rtol=1e-7, atol=1e-8)
     assert (grad.cross_entropy(np.full((2, 3), NAN), np.array([-100, -100])) == 0).all()
     assert grad.l1_penalty(np.float32([0.0]), 2.0)[0] == 0
+    np.testing.assert_equal(grad.l1_penalty([INF, -INF, NAN], 2.0), [2, -2, NAN])
+    np.testing.assert_equal(grad.l1_penalty([INF, -INF, NAN], 0.0), [0, -0.0, NAN])
+    np.testing.assert_equal(grad.l2_penalty([-0.0, -INF, NAN], 2.0), [-0.0, -INF, NAN])
 
 
 @each_dtype

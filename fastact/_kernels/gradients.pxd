@@ -6,6 +6,7 @@ cdef void products_of_row(
 cdef void weighted_products_of_row(
     const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, wides total, wides product
 ) noexcept nogil
+cdef (wide, wide) both_sums(wide* lanes) noexcept nogil
 cdef void products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weighted_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_products(

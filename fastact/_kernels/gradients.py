@@ -39,12 +39,17 @@ def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
 
 
+def both_sums(lanes):
+    """Return the sums of two rows of lanes: folded together, one waits for no addition of the other."""
+    fold_sums(lanes, lanes + 2 * LANES, 2)
+    return lanes[2 * LANES], lanes[2 * LANES + 1]
+
+
 def products_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
     mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
     products_of_row(operand(args, X), operand(args, X + 1), lengths[ROWS], mean, mean_low, scratch, scratch + LANES)
-    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    piece[0], piece[1] = both_sums(scratch)
 
 
 def weighted_products_row(args, lengths):
@@ -60,8 +65,7 @@ def weighted_products_row(args, lengths):
         scratch,
         scratch + LANES,
     )
-    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    piece[0], piece[1] = both_sums(scratch)
 
 
 def add_products(dy, x, width, mean, mean_low, total, product):
@@ -231,8 +235,8 @@ def grad_weighted_whole_row(args, lengths):
         mean, mean_low = mean_parts(stats, kept)
         g, row, weights = dy + i * lengths[STEP], x + i * lengths[STEP + 1], weight + i * lengths[STEP + 2]
         weighted_products_of_row(g, row, weights, n, mean, mean_low, scratch, scratch + LANES)
-        c1 = narrow(sum_of_lanes(scratch, scratch + 2 * LANES) * stats[4 * kept])
-        c2 = narrow(sum_of_lanes(scratch + LANES, scratch + 2 * LANES) * stats[5 * kept])
+        total, product = both_sums(scratch)
+        c1, c2 = narrow(total * stats[4 * kept]), narrow(product * stats[5 * kept])
         scale = narrow(stats[6 * kept])
         grad_weighted_row(g, row, weights, dx + i * lengths[STEP + 3], n, mean, mean_low, c1, c2, scale)
 
@@ -280,8 +284,7 @@ def normalized_products_row(args, lengths):
         add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, LANES, scratch, scratch + LANES)
     i = n // LANES * LANES
     add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, n - i, scratch, scratch + LANES)
-    numbers(args, PIECES)[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    numbers(args, PIECES)[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    numbers(args, PIECES)[0], numbers(args, PIECES)[1] = both_sums(scratch)
 
 
 def normalized_products_combine(args, lengths):

@@ -1,4 +1,4 @@
-"""Binary cross entropy of logits, element by element: its sum, the losses, and the gradient of their mean."""
+"""Binary cross entropy of logits: its sum, the losses, and the gradient of their mean. Gradients of penalties."""
 
 
 def binary_loss(x, target):
@@ -47,3 +47,20 @@ def grad_binary_losses_apply_row(args, lengths):
     count = narrow(numbers(args, PARAMETERS)[0])
     for i in range(lengths[ROWS]):
         dx[i] = grad_binary_loss(x[i], target[i], count)
+
+
+def grad_penalty(w, first, second):
+    """Return first*sign(w) + second*w; a factor of 0 leaves its term out, also where w is infinite."""
+    above = first if w > ZERO else first * w if w != w else ZERO
+    sign = -first if w < ZERO else above
+    linear = second * w
+    total = linear if first == ZERO else sign + linear
+    return sign if second == ZERO else total
+
+
+def grad_penalties_apply_row(args, lengths):
+    """Arrays: w, dw. Parameters: the two factors."""
+    w, dw = operand(args, X), output_of(args, X + 1)
+    first, second = narrow(numbers(args, PARAMETERS)[0]), narrow(numbers(args, PARAMETERS)[1])
+    for i in range(lengths[ROWS]):
+        dw[i] = grad_penalty(w[i], first, second)

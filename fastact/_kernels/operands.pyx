@@ -613,20 +613,37 @@ cdef bint count_targets(Targets targets, Py_ssize_t classes, long long ignored) 
     return True
 
 
-cdef char* place_of(np.ndarray x, int channel, Py_ssize_t i, Py_ssize_t k) noexcept:
-    """Return where the element k along the channel's axis is, and i along the others in C order."""
-    cdef char* place = np.PyArray_BYTES(x)
-    cdef Py_ssize_t length, outer
+cdef struct Walk:
+    # Along all axes of an array but the classes', in C order.
+    char* place
+    Py_ssize_t step
+    int axes
+    Py_ssize_t index[MOST_AXES]
+    Py_ssize_t length[MOST_AXES]
+    Py_ssize_t steps[MOST_AXES]
+
+
+cdef void start(Walk* walk, np.ndarray x, int channel) noexcept:
     cdef int axis
-    for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
+    walk.place, walk.step, walk.axes = np.PyArray_BYTES(x), 0, 0
+    for axis in range(np.PyArray_NDIM(x)):
         if axis == channel:
-            place += k * np.PyArray_STRIDE(x, axis)
+            walk.step = np.PyArray_STRIDE(x, axis)
         else:
-            length = np.PyArray_DIM(x, axis)
-            outer = i // length
-            place += (i - outer * length) * np.PyArray_STRIDE(x, axis)
-            i = outer
-    return place
+            walk.index[walk.axes], walk.length[walk.axes] = 0, np.PyArray_DIM(x, axis)
+            walk.steps[walk.axes] = np.PyArray_STRIDE(x, axis)
+            walk.axes += 1
+
+
+cdef inline void go_on(Walk* walk) noexcept:
+    cdef int axis
+    for axis in range(walk.axes - 1, -1, -1):
+        walk.place += walk.steps[axis]
+        walk.index[axis] += 1
+        if walk.index[axis] < walk.length[axis]:
+            return
+        walk.place -= walk.length[axis] * walk.steps[axis]
+        walk.index[axis] = 0
 
 
 def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high not None, np.ndarray low not None):
@@ -643,10 +660,13 @@ def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high n
     cdef Environment callers = enter_environment()
     cdef Py_ssize_t i
     cdef char* place
+    cdef Walk walk
+    start(&walk, x, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
         if counted[i]:
-            place = place_of(x, targets.channel, i, k[i])
+            place = walk.place + k[i] * walk.step
             y[i] = h[i] - ((<double*>place)[0] if is_wide else (<float*>place)[0]) + l[i]
+        go_on(&walk)
     leave_environment(callers)
     return loss
 
@@ -662,16 +682,19 @@ def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray los
     cdef Py_ssize_t i, k, first, last
     cdef double value
     cdef char* place
+    cdef Walk walk
+    start(&walk, dx, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
         first = classes[i]
         last = first + 1 if counted[i] else length
         value = expm1(-l[i]) / targets.count if counted[i] else 0.0
         for k in range(first, last):
-            place = place_of(dx, targets.channel, i, k)
+            place = walk.place + k * walk.step
             if is_wide:
                 (<double*>place)[0] = value
             else:
                 (<float*>place)[0] = <float>value
+        go_on(&walk)
     leave_environment(callers)
 
 
