@@ -51,7 +51,8 @@ def grad_binary_losses_apply_row(args, lengths):
 
 def grad_penalty(w, first, second):
     """Return first*sign(w) + second*w; a factor of 0 leaves its term out, also where w is infinite."""
-    above = first if w > ZERO else first * w if w != w else ZERO
+    rest = ZERO if w == ZERO else first * w
+    above = first if w > ZERO else rest
     sign = -first if w < ZERO else above
     linear = second * w
     total = linear if first == ZERO else sign + linear
