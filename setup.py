@@ -77,7 +77,7 @@ FRONT_DOOR_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 # The files of loops, each with the C types of its functions beside it in a .pxd.
-LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients", "quantization", "gates")
+LOOPS = ("blocks", "philox", "lanes", "softmax", "moments", "sums", "gradients", "quantization", "gates", "losses")
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions", "halves", "images")
 # What the texts of kernels include.

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
+from fastact._kernels.operands import (
+    affine,
+    channel_axis,
+    checked_number,
+    checked_targets,
+    elements_along,
+    gradient_statistics,
+    numbers_of,
+    per_channel,
+    products,
+    row_parts,
+    set_targets,
+)
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reducing import (
     FLOAT32,
     Array,
     Axis,
     Operand,
+    Output,
     is_half,
-    kept_shape,
     like,
     normalized_axes,
     real,
@@ -24,16 +37,9 @@ from fastact._kernels.reducing import (
     run,
     statistics,
 )
-from fastact._kernels.ufuncs import UFUNCS
-from fastact.normalization import (
-    MOMENTS,
-    along_axes,
-    channel_axis,
-    checked_number,
-    per_channel,
-)
+from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
-from fastact.softmax import checked_targets, checked_together, losses
+from fastact.softmax import checked_together, losses
 from fastact.softmax import softmax as softmax_of
 
 __all__ = [
@@ -56,28 +62,25 @@ PIECE = 2
 
 
 def same_shape(dy: Any, other: Operand, function: str, name: str) -> Array:
-    """Return dy as an array of the shape and type of the other argument."""
-    array = like(dy, other, function, "dy")
+    """Return dy as an array of the shape of the other argument, in the type that it is computed in or of 16 bits."""
+    array = like(dy, other, function, "dy", in_blocks=True)
     if array.shape != other.array.shape:
         raise ValueError(f"{function}(): dy must have the shape of {name}, {other.array.shape}, got {array.shape}")
     return array
 
 
-def converted(array: Array, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(all="ignore"):
-        return array.astype(dtype, copy=False)[()]
-
-
 def of_output(function: str, dy: Any, y: Any, axis: Axis, kernels: str) -> Any:
     """Return a gradient that is computed from the forward output and a sum along the axes."""
-    given = real(y, function, "y")
+    dx = reductions.mapped("products", kernels, [dy, y], axis, None, PIECE, PRODUCTS)
+    if dx is not None:
+        return dx
+    given = real(y, function, "y", in_blocks=True)
     slope = same_shape(dy, given, function, "y")
     axes = normalized_axes(axis, given.array.ndim, function)
-    stats = statistics(PRODUCTS, given.array, axes)
-    stats.fill(0.0)
-    dx = np.empty_like(given.array)
-    run("products", [slope, given.array, dx], 1, axes, stats, piece_numbers=PIECE, apply=kernels)
-    return converted(dx, given.dtype)
+    target = Output(None, given.array.shape, given, [])
+    arrays = [slope, given.array, target.array]
+    run("products", arrays, 1, axes, None, piece_numbers=PIECE, apply=kernels, stats_numbers=PRODUCTS)
+    return target.result()
 
 
 def softmax(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Any:
@@ -220,59 +223,36 @@ def batch_norm(
     (array([-2.]), array([1.]))
     """
     function = "grad.batch_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     slope = same_shape(dy, given, function, "x")
     _, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
-    stats = statistics(PRODUCTS, given.array, others)
-    count = math.prod(given.array.shape[other] for other in others)
-    stats.fill(0.0)
-    with np.errstate(all="ignore"):
-        scale = 1 / np.sqrt(spread + eps)
-        stats[0] = center
-        stats[4], stats[5], stats[6] = np.float64(1) / count, scale * scale / count, factor * scale
-        dx = np.empty_like(given.array)
-        run("products", [slope, given.array, dx], 1, others, stats, piece_numbers=PIECE, apply="grad_normalize")
-        dweight = stats[3] * scale
+    scale, _ = affine(center, spread, numbers_of(channels, 1.0), numbers_of(channels, 0.0), float(eps))
+    stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
+    target = Output(None, given.array.shape, given, [])
+    run("products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
     return (
-        converted(dx, given.dtype),
-        rounded(dweight, (channels,), given.dtype),
+        target.result(),
+        rounded(products(stats[3], scale), (channels,), given.dtype),
         rounded(stats[2], (channels,), given.dtype),
     )
 
 
-def weighted(
-    function: str, dy: Any, given: Operand, weight: Any, axes: tuple[int, ...], facts: tuple[Array, Array, Array]
-) -> tuple[Any, Any, Any]:
-    """Return the gradients with respect to x, weight and bias, from mean, its factor and 1/std of each row."""
+def weighted(dy: Array, given: Operand, weight: Array, axes: tuple[int, ...], stats: Array) -> tuple[Any, Any, Any]:
+    """Return the gradients with respect to x, weight and bias, from what is known of each row."""
     x = given.array
-    slope = same_shape(dy, given, function, "x")
-    factor = along_axes(weight, given, axes, function, "weight", 1.0)
-    mean, mean_low, scale = facts
-    count = math.prod(x.shape[axis] for axis in axes)
-    stats = statistics(PRODUCTS, x, axes)
-    stats.fill(0.0)
-    with np.errstate(all="ignore"):
-        is_centered = mean is not mean_low
-        stats[0], stats[1], stats[6] = mean, mean_low, scale
-        stats[4], stats[5] = np.float64(is_centered) / count, scale * scale / count
-    dx = np.empty_like(x)
-    arrays = [slope, x, factor, dx]
-    run("weighted_products", arrays, 1, axes, stats, piece_numbers=PIECE, apply="grad_weighted")
-    others = tuple(axis for axis in range(x.ndim) if axis not in axes)
-    ones = kept_shape(x.shape, axes, keepdims=True)
-    with np.errstate(all="ignore"):
-        high = np.where(np.isfinite(mean), mean, np.nan).astype(x.dtype)
-        parts = (high, (mean - high + mean_low).astype(x.dtype), scale.astype(x.dtype))
-    rows = [np.broadcast_to(part.reshape(ones), x.shape) for part in parts]
+    target = Output(None, x.shape, given, [])
+    arrays = [dy, x, weight, target.array]
+    run("weighted_products", arrays, 1, axes, stats, PIECE, apply="grad_weighted", is_exact=False)
+    others = tuple([axis for axis in range(x.ndim) if axis not in axes])
     sums = statistics(PRODUCTS, x, others)
     sums.fill(0.0)
-    run("normalized_products", [slope, x, *rows], 0, others, sums, piece_numbers=PIECE)
-    shape = tuple(x.shape[axis] for axis in axes)
-    return converted(dx, given.dtype), rounded(sums[3], shape, given.dtype), rounded(sums[2], shape, given.dtype)
+    run("normalized_products", [dy, x, *row_parts(stats, given, others)], 0, others, sums, PIECE, constants=3)
+    shape = tuple([x.shape[axis] for axis in axes])
+    return target.result(), rounded(sums[3], shape, given.dtype), rounded(sums[2], shape, given.dtype)
 
 
 def layer_norm(
@@ -323,15 +303,15 @@ def layer_norm(
     (array([-1.,  0.]), array([1., 0.]))
     """
     function = "grad.layer_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
-    same_shape(dy, given, function, "x")
+    slope = same_shape(dy, given, function, "x")
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
     stats = statistics(MOMENTS, given.array, axes)
-    parameters = (float(eps),)
-    options: dict[str, Any] = {"piece_numbers": MOMENTS_PIECE, "parameters": parameters, "is_exact": False}
-    run("moments", [given.array], 0, axes, stats, **options)
-    return weighted(function, dy, given, weight, axes, (stats[0], stats[1], stats[3]))
+    run("moments", [given.array], 0, axes, stats, MOMENTS_PIECE, (float(eps),), is_exact=False)
+    known = gradient_statistics(stats[0], stats[1], stats[3], None, elements_along(given.array, axes))
+    return weighted(slope, given, factor, axes, known)
 
 
 def rms_norm(
@@ -380,15 +360,14 @@ def rms_norm(
     (array([0.5, 0.5]), array([-1.,  0.]))
     """
     function = "grad.rms_norm"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     checked_number(eps, function, "eps", low=0.0)
-    same_shape(dy, given, function, "x")
-    stats = statistics(1, given.array, axes)
-    parameters = (float(eps), float(math.prod(given.array.shape[axis] for axis in axes)))
-    run("squares", [given.array], 0, axes, stats, piece_numbers=1, parameters=parameters)
-    zero = np.zeros(stats.shape[1])
-    dx, dweight, _ = weighted(function, dy, given, weight, axes, (zero, zero, stats[0]))
+    slope = same_shape(dy, given, function, "x")
+    factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    stats, count = statistics(1, given.array, axes), elements_along(given.array, axes)
+    run("squares", [given.array], 0, axes, stats, 1, (float(eps), float(count)))
+    dx, dweight, _ = weighted(slope, given, factor, axes, gradient_statistics(None, None, stats[0], None, count))
     return dx, dweight
 
 
@@ -434,19 +413,16 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1, *, ignor
            [ 0.25, -0.25]])
     """
     function = "grad.cross_entropy"
-    given, classes, is_counted, channel = checked_targets(logits, target, axis, ignore_index, function)
-    if given.array.size == 0:
-        return converted(np.empty_like(given.array), given.dtype)
-    dx = softmax_of(given.array, channel)
-    index = np.expand_dims(classes, channel)
-    with np.errstate(all="ignore"):
-        at_target = np.expm1(-losses(given, classes, channel)).reshape(index.shape)
-        np.put_along_axis(dx, index, at_target.astype(dx.dtype), channel)
-        share = np.where(is_counted, 1 / np.float64(is_counted.sum()), 0.0)
-        dx *= np.expand_dims(share, channel).astype(dx.dtype)
-        # What is ignored has no gradient, not even NaN.
-        np.copyto(dx, 0, where=np.expand_dims(~is_counted, channel))
-    return converted(dx, given.dtype)
+    given = real(logits, function, "logits")
+    targets = checked_targets(target, given, axis, ignore_index, function)
+    x, axes = given.array, (targets.channel,) if given.array.ndim else ()
+    out = Output(None, x.shape, given, [x])
+    dx = out.array
+    softmax_of(x, axes, out=dx)
+    share = numbers_of(targets.classes.size, 1 / max(targets.count, 1)).reshape(1, -1)
+    run("", [dx, dx], 1, axes, share, reduces=False, apply="scale")
+    set_targets(dx, targets, losses(x, targets))
+    return out.result()
 
 
 def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> Any:
@@ -485,10 +461,11 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike) -> An
     array([ 0.25, -0.25])
     """
     given, other = checked_together(logits, target, "grad.binary_cross_entropy_with_logits")
-    with np.errstate(all="ignore"):
-        dx = (1 - other) * UFUNCS["sigmoid"](given.array) - other * UFUNCS["sigmoid"](-given.array)
-        dx /= max(given.array.size, 1)
-    return converted(np.asarray(dx), given.dtype)
+    x = given.array
+    out = Output(None, x.shape, given, [x, other])
+    arrays, parameters = [x, other, out.array], (float(x.size),)
+    run("", arrays, 1, tuple(range(x.ndim)), None, 0, parameters, reduces=False, apply="grad_binary_losses")
+    return out.result()
 
 
 def of_slope(dy: Any, x: Any, weight_shape: tuple[int, ...], dx: Any) -> Any:
@@ -511,6 +488,15 @@ def spread(array: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
     given = checked(array, f"grad.prelu(): {name} must be {ARRAY}")
     with np.errstate(all="ignore"):
         return np.ascontiguousarray(np.broadcast_to(given, shape), dtype).reshape(shape)
+
+
+def of_penalty(function: str, w: Any, first: float, second: float) -> Any:
+    """Return first*sign(w) + second*w."""
+    given = real(w, function, "w", in_blocks=True)
+    x = given.array
+    out = Output(None, x.shape, given, [x])
+    run("", [x, out.array], 1, tuple(range(x.ndim)), None, 0, (first, second), reduces=False, apply="grad_penalties")
+    return out.result()
 
 
 def l1_penalty(w: ArrayLike, lam: float) -> Any:
@@ -548,10 +534,8 @@ def l1_penalty(w: ArrayLike, lam: float) -> Any:
     >>> fastact.grad.l1_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
     array([-0.5,  0. ,  0.5])
     """
-    given = real(w, "grad.l1_penalty", "w")
-    factor = checked_number(lam, "grad.l1_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return converted(np.asarray(np.sign(given.array) * given.array.dtype.type(factor)), given.dtype)
+    function = "grad.l1_penalty"
+    return of_penalty(function, w, checked_number(lam, function, "lam"), 0.0)
 
 
 def l2_penalty(w: ArrayLike, lam: float) -> Any:
@@ -589,10 +573,8 @@ def l2_penalty(w: ArrayLike, lam: float) -> Any:
     >>> fastact.grad.l2_penalty(np.array([-2.0, 0.0, 1.0]), 0.5)
     array([-2.,  0.,  1.])
     """
-    given = real(w, "grad.l2_penalty", "w")
-    factor = checked_number(lam, "grad.l2_penalty", "lam")
-    with np.errstate(all="ignore"):
-        return converted(np.asarray(given.array * given.array.dtype.type(2 * factor)), given.dtype)
+    function = "grad.l2_penalty"
+    return of_penalty(function, w, 0.0, 2 * checked_number(lam, function, "lam"))
 
 
 def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> Any:
@@ -630,10 +612,5 @@ def elastic_net_penalty(w: ArrayLike, l1: float, l2: float) -> Any:
     >>> fastact.grad.elastic_net_penalty(np.array([-2.0, 0.0, 1.0]), 0.5, 0.5)
     array([-2.5,  0. ,  1.5])
     """
-    given = real(w, "grad.elastic_net_penalty", "w")
-    first = checked_number(l1, "grad.elastic_net_penalty", "l1")
-    second = checked_number(l2, "grad.elastic_net_penalty", "l2")
-    number = given.array.dtype.type
-    with np.errstate(all="ignore"):
-        dw = np.sign(given.array) * number(first) + given.array * number(2 * second)
-    return converted(np.asarray(dw), given.dtype)
+    function = "grad.elastic_net_penalty"
+    return of_penalty(function, w, checked_number(l1, function, "l1"), 2 * checked_number(l2, function, "l2"))

@@ -17,10 +17,11 @@ import numpy as np
 import fastact
 from fastact._kernels import random
 from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.operands import channel_axis, checked_number
 from fastact._kernels.reducing import Array, Axis, kept_shape, normalized_axes, real, rounded
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
 from fastact.dropout import checked_axes, packed
-from fastact.normalization import channel_axis, checked_activation, checked_number, mean_and_square
+from fastact.normalization import checked_activation, mean_and_square
 from fastact.penalties import exact_sum
 from fastact.softmax import log_of_sum
 
@@ -509,7 +510,7 @@ def exp_sums(x: DaskArray, axes: tuple[int, ...], keepdims: bool) -> DaskArray:
 
 def exp_sums_of_chunk(block: Array, axes: tuple[int, ...]) -> Array:
     state = np.empty(math.prod(kept_shape(block.shape, axes)), EXP_SUM)
-    state["high"], state["low"] = log_of_sum(real(block, "logsumexp"), axes)
+    state["high"], state["low"] = log_of_sum(real(block, "logsumexp").array, axes)
     state["low"][~np.isfinite(state["high"])] = 0.0
     return state
 

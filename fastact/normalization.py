@@ -10,13 +10,24 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import operands, reductions
 from fastact._kernels.arguments import FLOAT64
-from fastact._kernels.operands import affine, numbers_of, quotients
+from fastact._kernels.operands import (
+    affine,
+    channel_axis,
+    checked_number,
+    elements_along,
+    lay_channels,
+    per_channel,
+    quotients,
+    update,
+    wide_numbers,
+)
 from fastact._kernels.reducing import (
     Array,
     Axis,
     Operand,
     Output,
     checked_out,
+    computable,
     compute_dtype,
     kept_shape,
     like,
@@ -24,7 +35,6 @@ from fastact._kernels.reducing import (
     real,
     rounded,
     run,
-    single_axis,
     statistics,
 )
 from fastact._kernels.registry import OPERATORS
@@ -112,33 +122,7 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
     stats = statistics(MOMENTS, x, axes)
     stats.fill(np.nan)
     run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(0.0,), is_exact=False)
-    return stats[0], stats[1], stats[2], math.prod(x.shape[axis] for axis in axes)
-
-
-def checked_number(value: Any, function: str, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a real number between two others, or raise."""
-    if type(value) is float and low <= value <= high:
-        return value
-    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
-        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}") from None
-    if not low <= number <= high and (math.isfinite(low) or math.isfinite(high)):
-        limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")
-    return number
-
-
-def per_channel(value: Any, x: Operand, channels: int, function: str, name: str, default: float) -> Array:
-    """Return an argument of one number a channel as float64, rounded to the type that x is computed in."""
-    if value is None:
-        return numbers_of(channels, default)
-    array = like(value, x, function, name)
-    if array.shape != (channels,):
-        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {array.shape}")
-    return array.astype(FLOAT64)
+    return stats[0], stats[1], stats[2], elements_along(x, axes)
 
 
 def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
@@ -162,13 +146,6 @@ def checked_activation(activation: Any, function: str) -> str | None:
     if activation not in ACTIVATIONS:
         raise ValueError(f"{function}(): activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     return activation
-
-
-def channel_axis(x: Array, axis: Any, function: str) -> tuple[int, tuple[int, ...], int]:
-    """Return the channel axis, all others, and the number of channels."""
-    channel = single_axis(axis, x.ndim, function)
-    channels = x.shape[channel] if x.ndim else 1
-    return channel, tuple([other for other in range(x.ndim) if other != channel]), channels
 
 
 def batch_norm(
@@ -262,7 +239,7 @@ def batch_norm(
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
-    count = math.prod([given.array.shape[other] for other in others])
+    count = elements_along(given.array, others)
     if not training and (old_mean is None or old_var is None):
         missing = "running_mean" if old_mean is None else "running_var"
         raise ValueError(f"{function}(): {missing} must be given without training, got None")
@@ -272,27 +249,18 @@ def batch_norm(
     arrays = [given.array, target.array]
     if training:
         stats = statistics(MOMENTS, given.array, others)
-        stats[4], stats[5] = factor, summand
-        options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),)}
-        run("moments", arrays, 1, others, stats, apply="normalize", activation=activation, **options)
-        mean, var = stats[0], stats[2] / count
+        lay_channels(stats, factor, summand)
+        parameters = (float(eps),)
+        run("moments", arrays, 1, others, stats, PIECE, parameters, activation, apply="normalize")
+        mean, var = stats[0], quotients(stats[2], count)
         update(old_mean, mean, momentum)
         update(old_var, quotients(stats[2], count - 1), momentum)
     else:
-        assert old_mean is not None
-        assert old_var is not None
-        mean, var = old_mean.astype(FLOAT64), old_var.astype(FLOAT64)
+        mean, var = wide_numbers(old_mean), wide_numbers(old_var)
         stats = affine(mean, var, factor, summand, float(eps))
-        run("", arrays, 1, others, stats, apply="affine", activation=activation, reduces=False)
+        run("", arrays, 1, others, stats, activation=activation, reduces=False, apply="affine")
     y = target.result()
     return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if return_stats else y
-
-
-def update(running: Array | None, batch: Array, momentum: float) -> None:
-    """Move running statistics towards the batch's, in place."""
-    if running is not None:
-        with np.errstate(all="ignore"):
-            running[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * batch
 
 
 def batch_norm_inverse(
@@ -441,14 +409,14 @@ def layer_norm(
     summand = along_axes(bias, given, axes, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor, summand])
-    normalize_together([given.array, factor, summand, target.array], axes, eps)
+    normalize_together([given.array, factor, summand, target.array], axes, (float(eps),))
     return target.result()
 
 
-def normalize_together(arrays: list[Array], axes: tuple[int, ...], eps: float) -> None:
+def normalize_together(arrays: list[Array], axes: tuple[int, ...], parameters: tuple[float]) -> None:
     """Run layer_norm's kernels on x, weight, bias and y."""
-    options: dict[str, Any] = {"piece_numbers": PIECE, "parameters": (float(eps),), "is_exact": False}
-    run("moments", arrays, 1, axes, None, apply="layer_norm", stats_numbers=MOMENTS, **options)
+    options: dict[str, Any] = {"apply": "layer_norm", "is_exact": False, "stats_numbers": MOMENTS}
+    run("moments", arrays, 1, axes, None, PIECE, parameters, **options)
 
 
 def rms_norm(
@@ -501,7 +469,7 @@ def rms_norm(
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor])
-    parameters = (float(eps), float(math.prod([given.array.shape[axis] for axis in axes])))
+    parameters = (float(eps), float(elements_along(given.array, axes)))
     arrays = [given.array, factor, target.array]
     options: dict[str, Any] = {"piece_numbers": 1, "parameters": parameters, "is_exact": False}
     run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, **options)
@@ -563,7 +531,7 @@ def group_norm(
     """
     function = "group_norm"
     given = real(x, function, in_blocks=True)
-    channel, _, channels = channel_axis(given.array, axis, function)
+    channel, others, channels = channel_axis(given.array, axis, function)
     if isinstance(num_groups, bool) or not isinstance(num_groups, (int, np.integer)):
         raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
     if num_groups < 1 or channels % num_groups:
@@ -573,15 +541,29 @@ def group_norm(
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array])
-    shape = given.array.shape or (1,)
-    split = (*shape[:channel], int(num_groups), channels // int(num_groups), *shape[channel + 1 :])
-    arrays = [given.array.reshape(split)]
-    for values in (factor, summand):
-        ones = [length if axis in {channel, channel + 1} else 1 for axis, length in enumerate(split)]
-        arrays.append(np.broadcast_to(values.astype(compute_dtype(given.array)).reshape(ones), split))
-    arrays.append(target.array.reshape(split))
-    kept = {channel} | ({0} if channel > 0 else set())
-    normalize_together(arrays, tuple(axis for axis in range(len(split)) if axis not in kept), eps)
+    axes = others[1:] if channel > 0 else others
+    shape, groups = given.array.shape or (1,), int(num_groups)
+    split = (*shape[:channel], groups, channels // groups, *shape[channel + 1 :])
+    reduced = tuple([axis if axis < channel else axis + 1 for axis in sorted({*axes, channel})])
+    x, parameters = given.array.reshape(split), (float(eps),)
+    if elements_along(given.array, axes) == 1:
+        # A weight for each element of a group, as of layer_norm; else there are fewer weights than elements.
+        laid = [
+            operands.along_axes(
+                computable(values, compute_dtype(x)).reshape(groups, -1),
+                Operand(x, given.dtype),
+                (channel, channel + 1),
+                0.0,
+            )
+            for values in (factor, summand)
+        ]
+        normalize_together([x, *laid, target.array.reshape(split)], reduced, parameters)
+        return target.result()
+    of_groups = statistics(MOMENTS, x, reduced)
+    run("moments", [x], 0, reduced, of_groups, PIECE, parameters, is_exact=False)
+    stats = statistics(MOMENTS, given.array, axes)
+    lay_channels(stats, factor, summand, of_groups)
+    run("", [given.array, target.array], 1, axes, stats, reduces=False, apply="normalize")
     return target.result()
 
 
@@ -646,11 +628,8 @@ def instance_norm(
     target = Output(out, given.array.shape, given, [given.array])
     axes = others[1:] if channel > 0 else others
     stats = statistics(MOMENTS, given.array, axes)
-    samples = stats.shape[1] // channels if channels else 0
-    stats[4], stats[5] = np.tile(factor, samples), np.tile(summand, samples)
-    parameters = (float(eps),)
-    arrays = [given.array, target.array]
-    run("moments", arrays, 1, axes, stats, piece_numbers=PIECE, parameters=parameters, apply="normalize")
+    lay_channels(stats, factor, summand)
+    run("moments", [given.array, target.array], 1, axes, stats, PIECE, (float(eps),), apply="normalize")
     return target.result()
 
 
@@ -699,7 +678,7 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     function = "normalize"
     norm = NORMS.get(p) if type(p) is float and type(eps) is float else None
     if norm is not None:
-        y = reductions.mapped(norm, norm if p == 2 else "scale", x, axis, out, 1, 1, (eps,))
+        y = reductions.mapped(norm, norm if p == 2 else "scale", [x], axis, out, 1, 1, (eps,))
         if y is not None:
             return y
     given = real(x, function, in_blocks=True)

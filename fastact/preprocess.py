@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastact._kernels import channels
 from fastact._kernels.arguments import FLOAT64
 from fastact._kernels.channels import QUANTIZED
+from fastact._kernels.operands import checked_number
 from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
 from fastact._kernels.random import undisturbed
 from fastact._kernels.reducing import (
@@ -28,7 +29,7 @@ from fastact._kernels.reducing import (
     single_axis,
     statistics,
 )
-from fastact.normalization import MOMENTS, PIECE, checked_number
+from fastact.normalization import MOMENTS, PIECE
 
 __all__ = ["dequantize_linear", "image_to_tensor", "quantize_linear", "standardize"]
 

@@ -21,7 +21,7 @@ FILES_OF_KERNELS = {
     "dropout": ("philox", "halves"),
     "normalization": ("moments", "sums", "gradients"),
     "penalties": ("sums",),
-    "softmax": ("softmax", "gradients"),
+    "softmax": ("softmax", "gradients", "losses"),
 }
 # What operators that are ufuncs or made of them need besides.
 BESIDES = {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
-from fastact._kernels.operands import classes_of, losses_of, rounded_sum
+from fastact._kernels.operands import Targets, checked_targets, losses_of, numbers_of, reduced, rounded_sum
 from fastact._kernels.reducing import (
+    Array,
     Axis,
     Operand,
     Output,
@@ -19,12 +19,9 @@ from fastact._kernels.reducing import (
     like,
     normalized_axes,
     real,
-    rounded,
     run,
-    single_axis,
     statistics,
 )
-from fastact._kernels.ufuncs import UFUNCS
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -52,7 +49,7 @@ def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str, is_neg
 
 def mapped_at_once(x: Any, axis: Axis, out: Any, function: str) -> Any:
     """As `mapped`; plain arrays go straight to the kernels."""
-    y = reductions.mapped("exp_sums", function, x, axis, out, PIECE, EXP_SUMS)
+    y = reductions.mapped("exp_sums", function, [x], axis, out, PIECE, EXP_SUMS)
     return mapped(function, real(x, function, in_blocks=True), axis, out, function) if y is None else y
 
 
@@ -230,15 +227,17 @@ def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Any
     """
     given = real(x, "logsumexp", in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, "logsumexp")
-    high, low = log_of_sum(given, axes)
+    high, low = log_of_sum(given.array, axes)
     return rounded_sum(high, low, kept_shape(given.array.shape, axes, keepdims), given.dtype)
 
 
-def log_of_sum(x: Operand, axes: tuple[int, ...]) -> tuple[Any, Any]:
+def log_of_sum(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """Return logsumexp in two parts, float64, one element for each kept one."""
-    stats = statistics(EXP_SUMS, x.array, axes)
-    stats[0], stats[1] = -np.inf, 0.0
-    run("exp_sums", [x.array], 0, axes, stats, piece_numbers=PIECE)
+    stats = statistics(EXP_SUMS, x, axes)
+    if x.size:
+        run("exp_sums", [x], 0, axes, stats, PIECE)
+    else:
+        stats[0], stats[1] = -np.inf, 0.0
     return stats[0], stats[1]
 
 
@@ -292,42 +291,14 @@ def cross_entropy(
     """
     function = "cross_entropy"
     checked_reduction(reduction, function)
-    given, classes, is_counted, channel = checked_targets(logits, target, axis, ignore_index, function)
-    loss = np.where(is_counted, losses(given, classes, channel), 0.0)
-    return reduced(loss, reduction, int(is_counted.sum()), given)
-
-
-def losses(x: Operand, classes: Any, channel: int) -> Any:
-    """Return the cross entropy of each element, float64."""
-    high, low = log_of_sum(x, (channel,) if x.array.ndim else ())
-    if classes.size == 0 or x.array.size == 0:
-        return np.zeros(classes.shape)
-    return losses_of(x.array, classes, channel, high, low)
-
-
-def checked_targets(
-    logits: Any, target: Any, axis: Any, ignore_index: int, function: str
-) -> tuple[Operand, Any, Any, int]:
-    """Return the logits, the classes (0 for what is ignored), what is not ignored, and the axis of the classes."""
     given = real(logits, function, "logits")
-    channel = single_axis(axis, given.array.ndim, function)
-    classes = np.asarray(target)
-    if classes.dtype.kind not in "iu":
-        raise TypeError(f"{function}(): target must be an array of integers, got dtype {classes.dtype}")
-    shape = kept_shape(given.array.shape, (channel,))
-    if classes.shape != shape:
-        raise ValueError(
-            f"{function}(): target must have shape {shape}, that of logits without axis, got {classes.shape}"
-        )
-    count = given.array.shape[channel] if given.array.ndim else 1
-    if classes.dtype == np.uint64:
-        # Those that int64 does not hold do not exist.
-        classes = np.minimum(classes, np.uint64(2**63 - 1))
-    ignored = operator.index(ignore_index)
-    classes, is_counted, counted = classes_of(classes, count, ignored if abs(ignored) < 2**63 else -(2**63))
-    if counted < 0:
-        raise ValueError(f"{function}(): target must be classes from 0 to {count - 1} or {ignore_index}, got others")
-    return given, classes, is_counted, channel
+    targets = checked_targets(target, given, axis, ignore_index, function)
+    return reduced(losses(given.array, targets), reduction, targets.count, given.dtype)
+
+
+def losses(x: Array, targets: Targets) -> Array:
+    """Return the cross entropy of each element, float64."""
+    return losses_of(x, targets, *log_of_sum(x, (targets.channel,) if x.ndim else ()))
 
 
 def checked_reduction(reduction: Any, function: str) -> None:
@@ -335,19 +306,10 @@ def checked_reduction(reduction: Any, function: str) -> None:
         raise ValueError(f"{function}(): reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def reduced(loss: Any, reduction: str, count: int, given: Operand) -> Any:
-    """Return the losses as they are, or their sum, or their mean over `count`, in the caller's type."""
-    with np.errstate(all="ignore"):
-        if reduction == "none":
-            return rounded(loss, loss.shape, given.dtype)
-        total = np.float64(loss.sum(dtype=np.float64))
-        return given.dtype.type(total / np.float64(count) if reduction == "mean" else total)
-
-
 def checked_together(logits: Any, target: Any, function: str) -> tuple[Operand, Any]:
     """Return two arrays of one shape, in the type that the first is computed in."""
-    given = real(logits, function, "logits")
-    other = like(target, given, function, "target")
+    given = real(logits, function, "logits", in_blocks=True)
+    other = like(target, given, function, "target", in_blocks=True)
     if other.shape != given.array.shape:
         raise ValueError(f"{function}(): target must have the shape of logits, {given.array.shape}, got {other.shape}")
     return given, other
@@ -394,8 +356,11 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike, *, re
     function = "binary_cross_entropy_with_logits"
     checked_reduction(reduction, function)
     given, other = checked_together(logits, target, function)
-    x = given.array
-    size = np.abs(x)
-    with np.errstate(all="ignore"):
-        loss = np.asarray(UFUNCS["softplus"](-size, x.dtype.type(1)) + size * np.where(x >= 0, 1 - other, other))
-    return reduced(loss, reduction, x.size, given)
+    arrays, axes = [given.array, other], tuple(range(given.array.ndim))
+    if reduction == "none":
+        target = Output(None, given.array.shape, given, arrays)
+        run("", [*arrays, target.array], 1, axes, None, reduces=False, apply="binary_losses")
+        return target.result()
+    total = numbers_of(1, 0.0)
+    run("binary_losses", arrays, 0, axes, total, 1)
+    return reduced(total, reduction, given.array.size, given.dtype)

@@ -467,6 +467,81 @@ def test_16_bits_of_any_layout(name, layout):
     np.testing.assert_allclose(y.astype(np.float32), wide, rtol=1e-3, atol=1e-4)
 
 
+# Of dy (or a target) and x, of one shape with 6 channels along axis 1.
+OF_TWO = {
+    "grad.softmax": grad.softmax,
+    "grad.log_softmax": lambda dy, x: grad.log_softmax(dy, -np.abs(x), 1),
+    "grad.layer_norm": lambda dy, x: grad.layer_norm(dy, x, None),
+    "grad.layer_norm, axis 0": lambda dy, x: grad.layer_norm(dy, x, None, axis=0),
+    "grad.layer_norm, axes 0 and 2": lambda dy, x: grad.layer_norm(dy, x, None, axis=(0, 2)),
+    "grad.rms_norm": lambda dy, x: grad.rms_norm(dy, x, None),
+    "grad.rms_norm, axis 1": lambda dy, x: grad.rms_norm(dy, x, None, axis=1),
+    "grad.batch_norm": lambda dy, x: grad.batch_norm(dy, x, None, np.full(6, 0.5), np.full(6, 2.0)),
+    "loss": lambda dy, x: fastact.binary_cross_entropy_with_logits(x, dy),
+    "losses": lambda dy, x: fastact.binary_cross_entropy_with_logits(x, dy, reduction="none"),
+    "grad of loss": lambda dy, x: grad.binary_cross_entropy_with_logits(x[:2, :, :5], dy[:2, :, :5]),
+}
+each_of_two = pytest.mark.parametrize("function", OF_TWO.values(), ids=OF_TWO)
+
+
+def results_of(function, *arrays):
+    results = function(*arrays)
+    return results if isinstance(results, tuple) else (results,)
+
+
+@each_of_two
+@pytest.mark.parametrize("shape", [(5, 6, 7), (40, 6, 33), (2, 6, 9000)], ids=str)
+def test_two_arrays_of_any_layout(function, shape):
+    """Strided, transposed or of 16 bits: the same as contiguous float32, but for the order of sums."""
+    dy, x = normal(shape, np.float16, 1, 1.0), normal(shape, np.float16)
+    expected = results_of(function, dy.astype(np.float32), x.astype(np.float32))
+
+    def is_near(results, tolerance):
+        for a, b in zip(results, expected, strict=True):
+            unit = tolerance * np.abs(b).max()
+            np.testing.assert_allclose(np.asarray(a, np.float64), b, rtol=tolerance, atol=unit)
+
+    wide, middle = (
+        x.astype(np.float32),
+        np.ascontiguousarray(x.astype(np.float32).transpose(2, 0, 1)).transpose(1, 2, 0),
+    )
+    for other in (middle, np.repeat(wide, 2, axis=-1)[..., ::2], wide[:, ::-1][:, ::-1]):
+        is_near(results_of(function, dy.astype(np.float32), other), 1e-5)
+        is_near(results_of(function, np.asfortranarray(dy.astype(np.float32)), other), 1e-5)
+    for result in results_of(function, dy, x):
+        assert result.dtype == np.float16
+    is_near(results_of(function, dy, x), 1e-3)
+    is_near(results_of(function, np.asfortranarray(dy), np.repeat(x, 2, axis=-1)[..., ::2]), 1e-3)
+    is_near(results_of(function, dy.astype(np.float32), x), 1e-3)
+
+
+@pytest.mark.parametrize("name", ["grad.softmax", "grad.layer_norm", "grad.rms_norm", "grad.batch_norm", "losses"])
+def test_two_arrays_of_16_bits_need_no_third(name):
+    function = OF_TWO[name]
+    dy, x = normal((300, 6, 600), np.float16, 1, 1.0), normal((300, 6, 600), np.float16)
+    function(dy, x)
+    tracemalloc.start()
+    function(dy, x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The result, and what is known of each row.
+    assert peak < 1.5 * x.nbytes
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_cross_entropy_of_any_layout(axis):
+    x = normal((5, 6, 7), np.float32)
+    target = np.random.default_rng(0).integers(0, x.shape[axis], np.delete(x.shape, axis))
+    target[0, 1] = -100
+    for function in (fastact.cross_entropy, grad.cross_entropy):
+        expected = function(x, target, axis)
+        for other in (np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2], x[::-1].copy()[::-1]):
+            np.testing.assert_allclose(function(other, np.asfortranarray(target), axis), expected, rtol=1e-5, atol=1e-7)
+    ignored = np.moveaxis(grad.cross_entropy(np.full_like(x, NAN), target, axis), axis, -1)
+    assert (ignored[0, 1] == 0).all()
+    assert np.isnan(np.delete(ignored.reshape(-1, x.shape[axis]), 1, 0)).all()
+
+
 def test_axes_that_name_nothing():
     """Over no axis every element is a row of its own."""
     x = normal((3, 4), np.float32)
@@ -766,6 +841,35 @@ def test_more_wrong_arguments():
             call()
 
 
+RAGGED = [[1.0, 2.0], [3.0]]
+
+
+@pytest.mark.parametrize("name", [*MAPS, "logsumexp", "moments"])
+def test_a_ragged_list_is_named(name):
+    """NumPy refuses to make an array of it, and does not say of which argument."""
+    function = MAPS.get(name, FUNCTIONS.get(name))
+    with pytest.raises(ValueError, match=r"^\w+\(\): [xy] must be an array .*, got 'list'"):
+        function(RAGGED)
+
+
+def test_other_ragged_lists_are_named():
+    x, channels = normal((4, 6), np.float32), np.ones(6)
+    for name, call in (
+        ("weight", lambda: fastact.layer_norm(x, RAGGED)),
+        ("bias", lambda: fastact.batch_norm(x, channels, channels, bias=RAGGED)),
+        ("mean", lambda: fastact.batch_norm_inverse(x, RAGGED, channels)),
+        ("dy", lambda: grad.softmax(RAGGED, x)),
+        ("weight", lambda: grad.rms_norm(x, x, RAGGED)),
+        ("w", lambda: fastact.l1_penalty(RAGGED, 1.0)),
+        ("logits", lambda: fastact.cross_entropy(RAGGED, [0, 0])),
+        ("target", lambda: fastact.cross_entropy(x, RAGGED)),
+        ("target", lambda: grad.cross_entropy(x, RAGGED)),
+        ("target", lambda: fastact.binary_cross_entropy_with_logits(x, RAGGED)),
+    ):
+        with pytest.raises(ValueError, match=rf"^[\w.]+\(\): {name} must be an array .*, got 'list'"):
+            call()
+
+
 @each_map
 def test_no_warning_and_no_flag(name):
     """Not for overflow, NaN or inf, under errstate(all="raise")."""
@@ -837,6 +941,9 @@ def test_gradients_of_losses_and_penalties():
         np.testing.assert_allclose(got, central_difference(function, x, one), rtol=1e-7, atol=1e-8)
     assert (grad.cross_entropy(np.full((2, 3), NAN), np.array([-100, -100])) == 0).all()
     assert grad.l1_penalty(np.float32([0.0]), 2.0)[0] == 0
+    np.testing.assert_equal(grad.l1_penalty([INF, -INF, NAN], 2.0), [2, -2, NAN])
+    np.testing.assert_equal(grad.l1_penalty([INF, -INF, NAN], 0.0), [0, -0.0, NAN])
+    np.testing.assert_equal(grad.l2_penalty([-0.0, -INF, NAN], 2.0), [-0.0, -INF, NAN])
 
 
 @each_dtype

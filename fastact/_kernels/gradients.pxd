@@ -6,6 +6,7 @@ cdef void products_of_row(
 cdef void weighted_products_of_row(
     const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, wides total, wides product
 ) noexcept nogil
+cdef (wide, wide) both_sums(wide* lanes) noexcept nogil
 cdef void products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weighted_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_products(
@@ -24,6 +25,10 @@ cdef real grad_normalized(
 ) noexcept nogil
 cdef void grad_normalize_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void grad_weighted_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_weighted_row(
+    const real* dy, const real* x, const real* weight, output dx, size n, real mean, real mean_low, real c1, real c2, real scale
+) noexcept nogil
+cdef void grad_weighted_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void row_facts(
     char** args, const Py_ssize_t* lengths, real* mean, real* mean_low, real* c1, real* c2, real* scale
 ) noexcept nogil
@@ -37,6 +42,9 @@ cdef void grad_weighted_columns(
 cdef void grad_weighted_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_normalized(
     const real* dy, const real* x, const real* mean, const real* mean_low, const real* scale, size width, wides total, wides product
+) noexcept nogil
+cdef void add_normalized_columns(
+    const real* dy, const real* x, real mean, real mean_low, real scale, size width, wides total, wides product
 ) noexcept nogil
 cdef void normalized_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalized_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -39,12 +39,17 @@ def weighted_products_of_row(dy, x, weight, n, mean, mean_low, total, product):
         product[j] = wide_multiply_add(g, (x[whole + j] - mean) - mean_low, product[j])
 
 
+def both_sums(lanes):
+    """Return the sums of two rows of lanes: folded together, one waits for no addition of the other."""
+    fold_sums(lanes, lanes + 2 * LANES, 2)
+    return lanes[2 * LANES], lanes[2 * LANES + 1]
+
+
 def products_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
     mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
     products_of_row(operand(args, X), operand(args, X + 1), lengths[ROWS], mean, mean_low, scratch, scratch + LANES)
-    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    piece[0], piece[1] = both_sums(scratch)
 
 
 def weighted_products_row(args, lengths):
@@ -60,8 +65,7 @@ def weighted_products_row(args, lengths):
         scratch,
         scratch + LANES,
     )
-    piece[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    piece[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    piece[0], piece[1] = both_sums(scratch)
 
 
 def add_products(dy, x, width, mean, mean_low, total, product):
@@ -150,13 +154,17 @@ def grad_normalize_apply_row(args, lengths):
         dx[i] = grad_normalized(dy[i], x[i], mean, mean_low, c1, c2, scale)
 
 
+def grad_weighted_row(dy, x, weight, dx, n, mean, mean_low, c1, c2, scale):
+    for i in range(n):
+        dx[i] = grad_normalized(dy[i] * weight[i], x[i], mean, mean_low, c1, c2, scale)
+
+
 def grad_weighted_apply_row(args, lengths):
     dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept = numbers(args, STATS), lengths[KEPT]
     mean, mean_low = mean_parts(stats, kept)
     c1, c2, scale = narrow(stats[4 * kept]), narrow(stats[5 * kept]), narrow(stats[6 * kept])
-    for i in range(lengths[ROWS]):
-        dx[i] = grad_normalized(dy[i] * weight[i], x[i], mean, mean_low, c1, c2, scale)
+    grad_weighted_row(dy, x, weight, dx, lengths[ROWS], mean, mean_low, c1, c2, scale)
 
 
 def row_facts(args, lengths, mean, mean_low, c1, c2, scale):
@@ -218,7 +226,23 @@ def grad_weighted_apply_columns(args, lengths):
         )
 
 
+def grad_weighted_whole_row(args, lengths):
+    """Whole rows that stay in the first-level cache: both passes. Nobody wants the sums."""
+    dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    n, kept, scratch = lengths[ROWS], lengths[KEPT], numbers(args, SCRATCH)
+    for i in range(lengths[WIDTH]):
+        stats = numbers(args, STATS) + i
+        mean, mean_low = mean_parts(stats, kept)
+        g, row, weights = dy + i * lengths[STEP], x + i * lengths[STEP + 1], weight + i * lengths[STEP + 2]
+        weighted_products_of_row(g, row, weights, n, mean, mean_low, scratch, scratch + LANES)
+        total, product = both_sums(scratch)
+        c1, c2 = narrow(total * stats[4 * kept]), narrow(product * stats[5 * kept])
+        scale = narrow(stats[6 * kept])
+        grad_weighted_row(g, row, weights, dx + i * lengths[STEP + 3], n, mean, mean_low, c1, c2, scale)
+
+
 # ---- Gradients of weight and bias of layer_norm: sums along the kept axes. Arrays: dy, x, mean, its low part, 1/std.
+# The last three differ from row to row, not from column to column.
 
 
 def add_normalized(dy, x, mean, mean_low, scale, width, total, product):
@@ -228,16 +252,23 @@ def add_normalized(dy, x, mean, mean_low, scale, width, total, product):
         product[j] = wide_multiply_add(g, ((x[j] - mean[j]) - mean_low[j]) * scale[j], product[j])
 
 
+def add_normalized_columns(dy, x, mean, mean_low, scale, width, total, product):
+    for j in range(width):
+        g = wide_of(dy[j])
+        total[j] = total[j] + g
+        product[j] = wide_multiply_add(g, ((x[j] - mean) - mean_low) * scale, product[j])
+
+
 def normalized_products_columns(args, lengths):
     piece, width = numbers(args, PIECES), lengths[WIDTH]
     clear(piece, piece + width, width)
     for i in range(lengths[ROWS]):
-        add_normalized(
+        add_normalized_columns(
             operand(args, X) + i * lengths[STEP],
             operand(args, X + 1) + i * lengths[STEP + 1],
-            operand(args, X + 2) + i * lengths[STEP + 2],
-            operand(args, X + 3) + i * lengths[STEP + 3],
-            operand(args, X + 4) + i * lengths[STEP + 4],
+            operand(args, X + 2)[i * lengths[STEP + 2]],
+            operand(args, X + 3)[i * lengths[STEP + 3]],
+            operand(args, X + 4)[i * lengths[STEP + 4]],
             width,
             piece,
             piece + width,
@@ -253,8 +284,7 @@ def normalized_products_row(args, lengths):
         add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, LANES, scratch, scratch + LANES)
     i = n // LANES * LANES
     add_normalized(dy + i, x + i, mean + i, mean_low + i, scale + i, n - i, scratch, scratch + LANES)
-    numbers(args, PIECES)[0] = sum_of_lanes(scratch, scratch + 2 * LANES)
-    numbers(args, PIECES)[1] = sum_of_lanes(scratch + LANES, scratch + 2 * LANES)
+    numbers(args, PIECES)[0], numbers(args, PIECES)[1] = both_sums(scratch)
 
 
 def normalized_products_combine(args, lengths):

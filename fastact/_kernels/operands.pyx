@@ -6,7 +6,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 import operator
 
 cimport cython
-from libc.math cimport isinf, sqrt
+from libc.math cimport INFINITY, NAN, expm1, isfinite, isinf, sqrt
 from libc.stdint cimport uintptr_t
 cimport numpy as np
 
@@ -74,11 +74,9 @@ def real(x, str function, str name="x", bint in_blocks=False):
     if is_computed(x):
         return Operand(x, BINARY32 if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else BINARY64)
     demand = f"{function}(): {name} must be {ARRAY}"
-    array = np.asarray(x)
-    if not is_half(array.dtype):
-        array = np.asarray(checked(array if array.dtype != object else x, demand))
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{demand}, got dtype {array.dtype}")
+    array = np.asarray(checked(x, demand))
+    if array.dtype.kind not in "fiub" and not is_half(array.dtype):
+        raise TypeError(f"{demand}, got dtype {array.dtype}")
     dtype = result_dtype(array.dtype)
     if in_blocks and is_half(dtype) and array.dtype.isnative and array.flags.aligned:
         return Operand(array, dtype)
@@ -93,14 +91,32 @@ def computable(np.ndarray array not None, np.dtype dtype not None):
         return array.astype(dtype)
 
 
-def like(x, Operand operand not None, str function, str name):
-    """Return another argument in the type that the first is computed in."""
-    return computable(real(x, function, name).array, compute_dtype(operand.array))
+def like(x, Operand operand not None, str function, str name, bint in_blocks=False):
+    """Return another argument in the type that the first is computed in; `in_blocks` leaves 16 bits as they are."""
+    dtype = compute_dtype(operand.array)
+    array = real(x, function, name, in_blocks and dtype is FLOAT32).array
+    return array if np.PyArray_ITEMSIZE(array) == 2 else computable(array, dtype)
 
 
 def compute_dtype(np.ndarray array not None):
     """Return the type of the kernels for an array."""
     return FLOAT64 if np.PyArray_TYPE(array) == np.NPY_FLOAT64 else FLOAT32
+
+
+def checked_number(value, str function, str name, double low=-INFINITY, double high=INFINITY):
+    """Return a real number between two others, or raise."""
+    if type(value) is float and low <= <double>value <= high:
+        return value
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}") from None
+    if not low <= number <= high and (isfinite(low) or isfinite(high)):
+        limits = f"at least {low:g}" if high == INFINITY else f"between {low:g} and {high:g}"
+        raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")
+    return number
 
 
 # ---- Axes and shapes.
@@ -132,6 +148,22 @@ def single_axis(axis, int ndim, str function):
     return (normalized_axes(axis, ndim, function) or (0,))[0]
 
 
+def channel_axis(x, axis, str function):
+    """Return the channel axis, all others, and the number of channels."""
+    ndim = x.ndim
+    channel = single_axis(axis, ndim, function)
+    return channel, tuple([other for other in range(ndim) if other != channel]), x.shape[channel] if ndim else 1
+
+
+def elements_along(np.ndarray x not None, axes):
+    """Return the number of elements along some axes: 1 along none."""
+    cdef Py_ssize_t total = 1
+    cdef int axis
+    for axis in axes:
+        total *= np.PyArray_DIM(x, axis)
+    return total
+
+
 def kept_shape(tuple shape, axes, bint keepdims=False):
     """Return the shape of what is left of an array after the reduction of these axes."""
     if keepdims:
@@ -144,7 +176,6 @@ def along_axes(np.ndarray array, Operand x not None, tuple axes not None, double
     cdef np.npy_intp dims[MOST_AXES]
     cdef np.npy_intp steps[MOST_AXES]
     cdef int place = 0, axis
-    cdef np.ndarray view
     for axis in range(np.PyArray_NDIM(x.array)):
         steps[axis] = 0
     for axis in axes:
@@ -154,9 +185,13 @@ def along_axes(np.ndarray array, Operand x not None, tuple axes not None, double
         array = filled(place, dims, np.PyArray_TYPE(x.array) == np.NPY_FLOAT64, default)
     for place, axis in enumerate(axes):
         steps[axis] = np.PyArray_STRIDE(array, place)
-    view = np.PyArray_New(
-        np.ndarray, np.PyArray_NDIM(x.array), np.PyArray_DIMS(x.array), np.PyArray_TYPE(array), steps,
-        np.PyArray_DATA(array), 0, 0, None
+    return laid_over(x.array, array, np.PyArray_BYTES(array), steps)
+
+
+cdef np.ndarray laid_over(np.ndarray x, np.ndarray array, char* first, np.npy_intp* steps):
+    """Return a view of the shape of x of an array's memory."""
+    cdef np.ndarray view = np.PyArray_New(
+        np.ndarray, np.PyArray_NDIM(x), np.PyArray_DIMS(x), np.PyArray_TYPE(array), steps, first, 0, 0, None
     )
     np.set_array_base(view, array)
     return view
@@ -176,6 +211,23 @@ cdef np.ndarray filled(int ndim, np.npy_intp* dims, bint is_wide, double value):
     else:
         fill(<float*>np.PyArray_DATA(array), np.PyArray_SIZE(array), value)
     return array
+
+
+def per_channel(value, Operand x not None, Py_ssize_t channels, str function, str name, double default):
+    """Return an argument of one number a channel as float64, rounded to the type that x is computed in."""
+    cdef np.ndarray array
+    if value is None:
+        return numbers_of(channels, default)
+    array = like(value, x, function, name)
+    if np.PyArray_NDIM(array) != 1 or np.PyArray_DIM(array, 0) != channels:
+        shape = (<object>array).shape
+        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {shape}")
+    return wide_numbers(array)
+
+
+def wide_numbers(np.ndarray array not None):
+    """Return a row as contiguous float64; the same one if it is so."""
+    return np.PyArray_FROMANY(array, np.NPY_FLOAT64, 1, 1, np.NPY_ARRAY_DEFAULT)
 
 
 def numbers_of(Py_ssize_t n, double value):
@@ -345,6 +397,19 @@ def rounded_sum(np.ndarray high not None, np.ndarray low not None, shape, np.dty
     return rounded(total, shape, dtype)
 
 
+def products(np.ndarray a not None, np.ndarray b not None):
+    """Return the products of two rows of contiguous float64 numbers."""
+    cdef Environment callers = enter_environment()
+    cdef np.ndarray y = np.PyArray_NewCopy(a, np.NPY_CORDER)
+    cdef double* items = <double*>np.PyArray_DATA(y)
+    cdef const double* factors = <double*>np.PyArray_DATA(b)
+    cdef Py_ssize_t i
+    for i in range(np.PyArray_SIZE(y)):
+        items[i] *= factors[i]
+    leave_environment(callers)
+    return y
+
+
 def quotients(np.ndarray numbers not None, double divisor):
     """Return contiguous float64 numbers divided by one."""
     cdef Environment callers = enter_environment()
@@ -355,6 +420,57 @@ def quotients(np.ndarray numbers not None, double divisor):
         items[i] /= divisor
     leave_environment(callers)
     return y
+
+
+cdef void move_towards(
+    real_number* running, Py_ssize_t step, const double* batch, Py_ssize_t n, double momentum
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        running[0] = <real_number>((1 - momentum) * running[0] + momentum * batch[i])
+        running = <real_number*>(<char*>running + step)
+
+
+def update(np.ndarray running, np.ndarray batch not None, double momentum):
+    """Move running statistics, if there are any, in place towards the batch's, contiguous float64."""
+    cdef Environment callers
+    cdef const double* numbers = <double*>np.PyArray_DATA(batch)
+    cdef Py_ssize_t step
+    if running is None:
+        return
+    if not is_computed(running):
+        with np.errstate(all="ignore"):
+            running[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * batch
+        return
+    step = np.PyArray_STRIDE(running, 0)
+    callers = enter_environment()
+    if np.PyArray_TYPE(running) == np.NPY_FLOAT32:
+        move_towards(<float*>np.PyArray_DATA(running), step, numbers, np.PyArray_SIZE(batch), momentum)
+    else:
+        move_towards(<double*>np.PyArray_DATA(running), step, numbers, np.PyArray_SIZE(batch), momentum)
+    leave_environment(callers)
+
+
+def lay_channels(np.ndarray stats not None, np.ndarray weight not None, np.ndarray bias not None, np.ndarray groups=None):
+    """Write each channel's weight and bias, contiguous float64, to the statistics of the channels of all samples.
+
+    And those of its group of neighbouring channels, if there are any: mean in two parts and factor.
+    """
+    cdef double* y = <double*>np.PyArray_DATA(stats)
+    cdef const double* w = <double*>np.PyArray_DATA(weight)
+    cdef const double* b = <double*>np.PyArray_DATA(bias)
+    cdef const double* of_group = NULL
+    cdef Py_ssize_t n = np.PyArray_DIM(stats, 1), channels = np.PyArray_SIZE(weight)
+    cdef Py_ssize_t i, count, group, channel
+    for i in range(0, n, channels):
+        for channel in range(channels):
+            y[4 * n + i + channel], y[5 * n + i + channel] = w[channel], b[channel]
+    if groups is None:
+        return
+    of_group, count = <double*>np.PyArray_DATA(groups), np.PyArray_DIM(groups, 1)
+    for group in range(count):
+        for i in range(group * (n // count), (group + 1) * (n // count)):
+            y[i], y[n + i], y[3 * n + i] = of_group[group], of_group[count + group], of_group[3 * count + group]
 
 
 def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight, np.ndarray bias, double eps):
@@ -377,54 +493,227 @@ def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight,
     return both
 
 
-# ---- Classes: cross entropy.
+# ---- Gradients of the normalizations: what is known of each row before, contiguous float64.
 
-def classes_of(target, Py_ssize_t count, long long ignored):
-    """Return classes as intp, 0 for those that are ignored, which are not (bool), and their number; -1 for a wrong one.
+def gradient_statistics(
+    np.ndarray mean, np.ndarray mean_low, np.ndarray scale not None, np.ndarray weight, Py_ssize_t count
+):
+    """Return what the kernels are to know of rows of `count` elements, see gradients.py; None: no mean, weights 1."""
+    cdef np.npy_intp dims[2]
+    dims[0], dims[1] = 7, np.PyArray_SIZE(scale)
+    cdef np.ndarray stats = np.PyArray_ZEROS(2, dims, np.NPY_FLOAT64, 0)
+    cdef Py_ssize_t n = dims[1], i
+    cdef double* y = <double*>np.PyArray_DATA(stats)
+    cdef const double* m = <double*>np.PyArray_DATA(mean) if mean is not None else NULL
+    cdef const double* low = <double*>np.PyArray_DATA(mean_low) if mean_low is not None else NULL
+    cdef const double* s = <double*>np.PyArray_DATA(scale)
+    cdef const double* w = <double*>np.PyArray_DATA(weight) if weight is not None else NULL
+    cdef Environment callers = enter_environment()
+    for i in range(n):
+        if m != NULL:
+            y[i] = m[i]
+            y[4 * n + i] = 1.0 / count
+        if low != NULL:
+            y[n + i] = low[i]
+        y[5 * n + i] = s[i] * s[i] / count
+        y[6 * n + i] = s[i] if w == NULL else w[i] * s[i]
+    leave_environment(callers)
+    return stats
 
-    The target is an array of integers that 64 bits with a sign hold.
-    """
-    cdef np.ndarray classes = np.PyArray_FROMANY(
-        target, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
+
+cdef void split_means(real_number* parts, const double* stats, Py_ssize_t n) noexcept nogil:
+    """Write the mean in two parts, and the scale, in the arrays' precision. An infinite mean has no parts."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        parts[i] = <real_number>(stats[i] if isfinite(stats[i]) else NAN)
+        parts[n + i] = <real_number>(stats[i] - parts[i] + stats[n + i])
+        parts[2 * n + i] = <real_number>stats[6 * n + i]
+
+
+def row_parts(np.ndarray stats not None, Operand x not None, tuple kept not None):
+    """Return mean, its low part and scale of `gradient_statistics`, one for each kept element, over the shape of x."""
+    cdef np.npy_intp dims[2]
+    cdef np.npy_intp steps[MOST_AXES]
+    cdef Environment callers = enter_environment()
+    cdef bint is_wide = np.PyArray_TYPE(x.array) == np.NPY_FLOAT64
+    cdef int axis
+    dims[0], dims[1] = 3, np.PyArray_DIM(stats, 1)
+    cdef np.ndarray parts = np.PyArray_EMPTY(2, dims, np.NPY_FLOAT64 if is_wide else np.NPY_FLOAT32, 0)
+    cdef Py_ssize_t step = np.PyArray_ITEMSIZE(parts)
+    if is_wide:
+        split_means(<double*>np.PyArray_DATA(parts), <double*>np.PyArray_DATA(stats), dims[1])
+    else:
+        split_means(<float*>np.PyArray_DATA(parts), <double*>np.PyArray_DATA(stats), dims[1])
+    leave_environment(callers)
+    for axis in range(np.PyArray_NDIM(x.array)):
+        steps[axis] = 0
+    for axis in reversed(kept):
+        steps[axis] = step
+        step *= np.PyArray_DIM(x.array, axis)
+    return [
+        laid_over(x.array, parts, np.PyArray_BYTES(parts) + k * np.PyArray_STRIDE(parts, 0), steps) for k in range(3)
+    ]
+
+
+# ---- Losses.
+
+@cython.final
+cdef class Targets:
+    """The classes of cross entropy: as intp, 0 for those that are ignored; which are not (bool), and their number."""
+
+    cdef readonly np.ndarray classes
+    cdef readonly np.ndarray is_counted
+    cdef readonly Py_ssize_t count
+    cdef readonly int channel
+
+
+def checked_targets(target, Operand logits not None, axis, ignore_index, str function):
+    """Return the classes for each element of the logits' other axes."""
+    cdef Targets targets = Targets()
+    cdef np.ndarray x = logits.array
+    cdef Py_ssize_t classes
+    targets.channel = single_axis(axis, np.PyArray_NDIM(x), function)
+    demand = f"{function}(): target must be an array of integers"
+    given = np.asarray(checked(target, demand))
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{demand}, got dtype {given.dtype}")
+    shape = kept_shape((<object>x).shape, (targets.channel,))
+    if given.shape != shape:
+        raise ValueError(f"{function}(): target must have shape {shape}, that of logits without axis, got {given.shape}")
+    if given.dtype == np.uint64:
+        # Those that int64 does not hold do not exist.
+        given = np.minimum(given, np.uint64(2**63 - 1))
+    ignored = operator.index(ignore_index)
+    classes = np.PyArray_DIM(x, targets.channel) if np.PyArray_NDIM(x) else 1
+    targets.classes = np.PyArray_FROMANY(
+        given, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
     )
-    cdef np.ndarray is_counted = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_BOOL, 0)
-    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(classes)
-    cdef np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(is_counted)
-    cdef Py_ssize_t i, total = 0
-    for i in range(np.PyArray_SIZE(classes)):
+    if not count_targets(targets, classes, ignored if abs(ignored) < 2**63 else -(2**63)):
+        raise ValueError(f"{function}(): target must be classes from 0 to {classes - 1} or {ignore_index}, got others")
+    return targets
+
+
+cdef bint count_targets(Targets targets, Py_ssize_t classes, long long ignored) except -1:
+    """Find out what is not ignored; return whether all classes exist."""
+    cdef np.npy_intp* given = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef np.npy_bool* counted
+    cdef Py_ssize_t i
+    targets.is_counted = np.PyArray_EMPTY(
+        np.PyArray_NDIM(targets.classes), np.PyArray_DIMS(targets.classes), np.NPY_BOOL, 0
+    )
+    counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    targets.count = 0
+    for i in range(np.PyArray_SIZE(targets.classes)):
         counted[i] = given[i] != ignored
         if not counted[i]:
             given[i] = 0
-        elif not 0 <= given[i] < count:
-            return classes, is_counted, -1
-        total += counted[i]
-    return classes, is_counted, total
+        elif not 0 <= given[i] < classes:
+            return False
+        targets.count += counted[i]
+    return True
 
 
-cdef inline double number_at(np.ndarray x, Py_ssize_t offset) noexcept:
-    cdef char* place = np.PyArray_BYTES(x) + offset
-    return (<float*>place)[0] if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else (<double*>place)[0]
+cdef struct Walk:
+    # Along all axes of an array but the classes', in C order.
+    char* place
+    Py_ssize_t step
+    int axes
+    Py_ssize_t index[MOST_AXES]
+    Py_ssize_t length[MOST_AXES]
+    Py_ssize_t steps[MOST_AXES]
 
 
-def losses_of(np.ndarray x not None, np.ndarray classes not None, int channel, np.ndarray high, np.ndarray low):
-    """Return high - x[class] + low, float64, for each of the contiguous classes; x is float32 or float64."""
-    cdef np.ndarray loss = np.PyArray_EMPTY(np.PyArray_NDIM(classes), np.PyArray_DIMS(classes), np.NPY_FLOAT64, 0)
+cdef void start(Walk* walk, np.ndarray x, int channel) noexcept:
+    cdef int axis
+    walk.place, walk.step, walk.axes = np.PyArray_BYTES(x), 0, 0
+    for axis in range(np.PyArray_NDIM(x)):
+        if axis == channel:
+            walk.step = np.PyArray_STRIDE(x, axis)
+        else:
+            walk.index[walk.axes], walk.length[walk.axes] = 0, np.PyArray_DIM(x, axis)
+            walk.steps[walk.axes] = np.PyArray_STRIDE(x, axis)
+            walk.axes += 1
+
+
+cdef inline void go_on(Walk* walk) noexcept:
+    cdef int axis
+    for axis in range(walk.axes - 1, -1, -1):
+        walk.place += walk.steps[axis]
+        walk.index[axis] += 1
+        if walk.index[axis] < walk.length[axis]:
+            return
+        walk.place -= walk.length[axis] * walk.steps[axis]
+        walk.index[axis] = 0
+
+
+def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high not None, np.ndarray low not None):
+    """Return high - x[class] + low, float64, for each class that is not ignored, else 0; x is float32 or float64."""
+    cdef np.ndarray loss = np.PyArray_ZEROS(
+        np.PyArray_NDIM(targets.classes), np.PyArray_DIMS(targets.classes), np.NPY_FLOAT64, 0
+    )
     cdef double* y = <double*>np.PyArray_DATA(loss)
     cdef const double* h = <double*>np.PyArray_DATA(high)
     cdef const double* l = <double*>np.PyArray_DATA(low)
-    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(classes)
+    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    cdef bint is_wide = np.PyArray_TYPE(x) == np.NPY_FLOAT64
     cdef Environment callers = enter_environment()
-    cdef Py_ssize_t i, rest, offset, length
-    cdef int axis
-    for i in range(np.PyArray_SIZE(classes)):
-        rest, offset = i, 0
-        for axis in range(np.PyArray_NDIM(x) - 1, -1, -1):
-            if axis == channel:
-                offset += k[i] * np.PyArray_STRIDE(x, axis)
-            else:
-                length = np.PyArray_DIM(x, axis)
-                offset += rest % length * np.PyArray_STRIDE(x, axis)
-                rest //= length
-        y[i] = h[i] - number_at(x, offset) + l[i]
+    cdef Py_ssize_t i
+    cdef char* place
+    cdef Walk walk
+    start(&walk, x, targets.channel)
+    for i in range(np.PyArray_SIZE(loss)):
+        if counted[i]:
+            place = walk.place + k[i] * walk.step
+            y[i] = h[i] - ((<double*>place)[0] if is_wide else (<float*>place)[0]) + l[i]
+        go_on(&walk)
     leave_environment(callers)
     return loss
+
+
+def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray loss not None):
+    """Write expm1(-loss)/count at the classes, and 0 to all that is ignored: that has no gradient, not even NaN."""
+    cdef const double* l = <double*>np.PyArray_DATA(loss)
+    cdef const np.npy_intp* classes = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    cdef bint is_wide = np.PyArray_TYPE(dx) == np.NPY_FLOAT64
+    cdef Py_ssize_t length = np.PyArray_DIM(dx, targets.channel) if np.PyArray_NDIM(dx) else 1
+    cdef Environment callers = enter_environment()
+    cdef Py_ssize_t i, k, first, last
+    cdef double value
+    cdef char* place
+    cdef Walk walk
+    start(&walk, dx, targets.channel)
+    for i in range(np.PyArray_SIZE(loss)):
+        first = classes[i]
+        last = first + 1 if counted[i] else length
+        value = expm1(-l[i]) / targets.count if counted[i] else 0.0
+        for k in range(first, last):
+            place = walk.place + k * walk.step
+            if is_wide:
+                (<double*>place)[0] = value
+            else:
+                (<float*>place)[0] = <float>value
+        go_on(&walk)
+    leave_environment(callers)
+
+
+def reduced(np.ndarray loss not None, str reduction, Py_ssize_t count, np.dtype dtype not None):
+    """Return contiguous losses as they are, or their sum, or their mean over `count`, in the caller's type."""
+    cdef const double* items = <double*>np.PyArray_DATA(loss)
+    cdef double total = 0.0, low = 0.0, s, part
+    cdef Environment callers
+    cdef Py_ssize_t i
+    if reduction == "none":
+        return rounded(loss, (<object>loss).shape, dtype)
+    callers = enter_environment()
+    for i in range(np.PyArray_SIZE(loss)):
+        # Knuth's sum: what an addition rounds off is added up beside it.
+        s = total + items[i]
+        part = s - total
+        low += (total - (s - part)) + (items[i] - part)
+        total = s
+    total = total + low if isfinite(total) else total
+    total = total / count if reduction == "mean" else total
+    leave_environment(callers)
+    return rounded(numbers_of(1, total), (), dtype)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from fastact._kernels import reductions
 from fastact._kernels.operands import (
     FLOAT32,
     FLOAT64,
@@ -24,6 +23,7 @@ from fastact._kernels.operands import (
     single_axis,
     statistics,
 )
+from fastact._kernels.reductions import run
 
 __all__ = [
     "FLOAT32",
@@ -47,13 +47,3 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 Axis = int | Sequence[int] | None
-
-
-def run(
-    name: str, arrays: list[Array], outputs: int, axes: tuple[int, ...], stats: Array | None, **options: Any
-) -> None:
-    """Run the kernels of an operation on arrays of one shape, the first of which says what is computed in."""
-    if arrays[0].size:
-        # NumPy looks up a dtype's name in Python: 2 us.
-        precision = "float64" if arrays[0].dtype == FLOAT64 else "float32"
-        reductions.run(name, precision, arrays, outputs, axes, stats, **options)

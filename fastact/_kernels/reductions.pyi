@@ -4,7 +4,6 @@ import numpy as np
 
 def run(
     name: str,
-    precision: str,
     arrays: list[np.ndarray[Any, Any]],
     outputs: int,
     axes: tuple[int, ...],
@@ -16,11 +15,12 @@ def run(
     apply: str | None = None,
     is_exact: bool = True,
     stats_numbers: int = 0,
+    constants: int = 0,
 ) -> None: ...
 def mapped(
     name: str,
     apply: str,
-    x: Any,
+    inputs: list[Any],
     axis: Any,
     out: Any,
     piece_numbers: int,

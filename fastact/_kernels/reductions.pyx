@@ -9,7 +9,7 @@ neighbouring columns, and the vectors run across them. Everything else is copied
 the output back. The cut depends on shapes, axes and strides only: never on the threads.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
@@ -34,6 +34,7 @@ ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 
 cdef enum:
     MOST_OPERANDS = 8
+    MOST_PARAMETERS = 8
     MOST_AXES = 64
     # Elements of a piece of a row; rows and columns of a piece of columns.
     PIECE = 4096
@@ -95,6 +96,10 @@ cdef struct Job:
     bint is_columns
     bint is_flat
     bint is_packed[MOST_OPERANDS]
+    # Inputs, the last ones, of which the kernel of columns reads one number for each row of them.
+    int constants
+    # Elements from one row of a piece to the next where it is not packed.
+    Py_ssize_t steps[MOST_OPERANDS]
     Py_ssize_t all_kept
     Py_ssize_t all_reduced
     Py_ssize_t columns
@@ -145,6 +150,11 @@ cdef inline Py_ssize_t last_step(const Job* job, const Axes* axes, int k) noexce
     return axes.step[k][axes.count - 1] if axes.count else job.items[k]
 
 
+cdef inline bint is_constant(const Job* job, int k) noexcept nogil:
+    cdef int inputs = job.operands - job.outputs
+    return job.is_columns and inputs - job.constants <= k < inputs
+
+
 cdef void cut(Job* job) noexcept nogil:
     """Choose rows or columns, the pieces, and what is to be packed."""
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
@@ -191,10 +201,11 @@ cdef void cut(Job* job) noexcept nogil:
     job.piece_count = job.segment_pieces * (1 if job.is_flat else rest)
     job.groups = job.all_kept // job.columns * job.tiles
     for k in range(job.operands):
-        step = last_step(job, &job.kept if job.is_columns else &job.reduced, k)
+        step = job.item if is_constant(job, k) else last_step(job, &job.kept if job.is_columns else &job.reduced, k)
         job.is_packed[k] = job.is_flat or has_conflict or step != job.item or job.items[k] != job.item or (
             job.is_columns and last_step(job, &job.reduced, k) % job.item != 0
         )
+        job.steps[k] = last_step(job, &job.reduced, k) // job.item
 
 
 # ---- Packing.
@@ -225,14 +236,18 @@ cdef inline void copy_grid(
             copy(to, target_step, from_, source_step, width, item)
 
 
-cdef Py_ssize_t offset_at(const Axes* axes, int k, Py_ssize_t index, int count) noexcept nogil:
-    """Return the offset of an element of the first `count` axes, counted in C order."""
-    cdef Py_ssize_t offset = 0
-    cdef int axis
+cdef inline void move(const Axes* axes, int first, int last, Py_ssize_t index, int count, char** places) noexcept nogil:
+    """Move operands' places on to an element of the first `count` axes, counted in C order.
+
+    All of them in one go: a division takes longer than the rest.
+    """
+    cdef Py_ssize_t outer
+    cdef int axis, k
     for axis in range(count - 1, -1, -1):
-        offset += index % axes.length[axis] * axes.step[k][axis]
-        index //= axes.length[axis]
-    return offset
+        outer = index // axes.length[axis] if axis > 0 else 0
+        for k in range(first, last):
+            places[k] += (index - outer * axes.length[axis]) * axes.step[k][axis]
+        index = outer
 
 
 cdef void pack(
@@ -244,15 +259,16 @@ cdef void pack(
     cdef Py_ssize_t column_step = last_step(job, &job.kept, k)
     cdef Py_ssize_t item = job.items[k]
     cdef Py_ssize_t inside, length
-    cdef char* source
+    cdef char* places[MOST_OPERANDS]
     while rows > 0:
         inside = start % segment
         length = min(rows, segment - inside)
-        source = memory + offset_at(&job.reduced, k, start // segment, job.reduced.count - 1) + inside * row_step
+        places[k] = memory + inside * row_step
+        move(&job.reduced, k, k + 1, start // segment, job.reduced.count - 1, places)
         if back:
-            copy_grid(source, row_step, column_step, buffer, width * item, item, length, width, item)
+            copy_grid(places[k], row_step, column_step, buffer, width * item, item, length, width, item)
         else:
-            copy_grid(buffer, width * item, item, source, row_step, column_step, length, width, item)
+            copy_grid(buffer, width * item, item, places[k], row_step, column_step, length, width, item)
         buffer += length * width * item
         start += length
         rows -= length
@@ -291,17 +307,22 @@ cdef struct Piece:
     Py_ssize_t width
     Py_ssize_t start
     Py_ssize_t rows
+    # Where it starts, if it does not go over segments: in which one, and where in it.
+    Py_ssize_t segment
+    Py_ssize_t inside
 
 
 cdef inline Piece piece_at(const Job* job, Py_ssize_t group, Py_ssize_t number) noexcept nogil:
     cdef Piece piece
     cdef Py_ssize_t segment = job.all_reduced if job.is_flat else last_length(&job.reduced)
-    cdef Py_ssize_t column = group % job.tiles * job.tile
-    cdef Py_ssize_t inside = number % job.segment_pieces * job.piece
-    piece.flat = group // job.tiles * job.columns + column
+    cdef Py_ssize_t outer = group if job.tiles == 1 else group // job.tiles
+    cdef Py_ssize_t column = (group - outer * job.tiles) * job.tile
+    piece.segment = number if job.segment_pieces == 1 else number // job.segment_pieces
+    piece.inside = (number - piece.segment * job.segment_pieces) * job.piece
+    piece.flat = outer * job.columns + column
     piece.width = min(job.tile, job.columns - column)
-    piece.start = number // job.segment_pieces * segment + inside
-    piece.rows = min(job.piece, segment - inside)
+    piece.start = piece.segment * segment + piece.inside
+    piece.rows = min(job.piece, segment - piece.inside)
     return piece
 
 
@@ -312,9 +333,9 @@ cdef void run_piece(
     cdef char* args[MOST_OPERANDS + X]
     cdef Py_ssize_t lengths[MOST_OPERANDS + STEP]
     cdef char* memory[MOST_OPERANDS]
-    cdef Py_ssize_t segment = last_length(&job.reduced)
     cdef int inputs = job.operands - job.outputs
     cdef Py_ssize_t room = job.piece * job.tile * job.item
+    cdef Py_ssize_t width
     cdef char* halves = buffers + job.operands * room
     cdef int k
     args[STATS] = <char*>(job.stats + piece.flat)
@@ -326,19 +347,19 @@ cdef void run_piece(
     lengths[KEPT] = job.all_kept
     lengths[COUNT] = job.piece_count
     for k in range(job.operands):
-        memory[k] = job.data[k] + offset_at(&job.kept, k, piece.flat, job.kept.count)
+        memory[k] = job.data[k]
+    move(&job.kept, 0, job.operands, piece.flat, job.kept.count, memory)
+    for k in range(job.operands):
+        args[X + k] = memory[k] + piece.inside * last_step(job, &job.reduced, k)
+    move(&job.reduced, 0, job.operands, piece.segment, job.reduced.count - 1, args + X)
+    for k in range(job.operands):
+        lengths[STEP + k] = job.steps[k]
         if job.is_packed[k]:
+            width = 1 if is_constant(job, k) else piece.width
             args[X + k] = buffers + k * room
-            lengths[STEP + k] = piece.width
+            lengths[STEP + k] = width
             if k < inputs:
-                load(job, k, memory[k], piece.start, piece.rows, piece.width, args[X + k], halves)
-        else:
-            args[X + k] = (
-                memory[k]
-                + offset_at(&job.reduced, k, piece.start // segment, job.reduced.count - 1)
-                + piece.start % segment * last_step(job, &job.reduced, k)
-            )
-            lengths[STEP + k] = last_step(job, &job.reduced, k) // job.item
+                load(job, k, memory[k], piece.start, piece.rows, width, args[X + k], halves)
     run_block(kernel, args, lengths)
     if writes:
         if job.activation != NULL:
@@ -379,8 +400,9 @@ cdef void run_rows(
         lengths[WIDTH] = length
         lengths[KEPT] = job.all_kept
         for k in range(job.operands):
-            args[X + k] = job.data[k] + offset_at(&job.kept, k, first, job.kept.count)
+            args[X + k] = job.data[k]
             lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
+        move(&job.kept, 0, job.operands, first, job.kept.count, args + X)
         run_block(job.whole, args, lengths)
         first += length
         rows -= length
@@ -481,19 +503,21 @@ cdef void group_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef void run_piece_chunk(Job* job, Py_ssize_t chunk, BlockKernel kernel, bint writes) noexcept nogil:
     cdef Py_ssize_t first = chunk * job.per_chunk
     cdef Py_ssize_t last = min(first + job.per_chunk, job.groups * job.piece_count)
-    cdef Py_ssize_t number, group
+    cdef Py_ssize_t group = first // job.piece_count
+    cdef Py_ssize_t number = first - group * job.piece_count
     cdef Piece piece
     cdef char* memory = buffers_for(job)
     if memory == NULL:
         return
-    for number in range(first, last):
-        group = number // job.piece_count
-        piece = piece_at(job, group, number % job.piece_count)
+    for _ in range(first, last):
+        piece = piece_at(job, group, number)
         run_piece(
-            job, kernel, &piece,
-            pieces_of(job, group) + number % job.piece_count * job.piece_numbers * piece.width,
+            job, kernel, &piece, pieces_of(job, group) + number * job.piece_numbers * piece.width,
             <double*>aligned(memory), aligned(memory) + pieces_room(job), writes,
         )
+        number += 1
+        if number == job.piece_count:
+            group, number = group + 1, 0
     free(memory)
 
 
@@ -599,11 +623,11 @@ cdef Py_ssize_t* steps_of(const Job* job, list arrays, int axis, Py_ssize_t* ste
 
 
 def run(
-    str name, str precision, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
+    str name, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
     tuple parameters=(), str activation=None, bint reduces=True, str apply=None, bint is_exact=True,
-    Py_ssize_t stats_numbers=0,
+    Py_ssize_t stats_numbers=0, int constants=0,
 ):
-    """Run the kernels of one operation.
+    """Run the kernels of one operation: those for float64, or float32 if the first array has no more digits.
 
     Parameters
     ----------
@@ -611,8 +635,6 @@ def run(
         The kernels are ``NAME_row`` and ``NAME_columns`` (partial results of a piece), ``NAME_combine``, and of `apply`
         (or `name`) ``APPLY_apply_row`` and ``APPLY_apply_columns``; for whole rows, ``APPLY_whole_row`` and
         ``APPLY_whole_columns``.
-    precision : str
-        ``float32`` or ``float64``.
     arrays : list of ndarray
         Inputs, then outputs, all of one shape, without an element at the same place twice in outputs; of that type, or,
         for float32, float16 and bfloat16: these are converted piece by piece.
@@ -621,7 +643,7 @@ def run(
     axes : tuple of int
         The reduced axes, not negative.
     stats : ndarray of float64, optional
-        Statistics, of shape (numbers, kept elements); some may be inputs. None: nobody wants them.
+        Statistics, of shape (numbers, kept elements); some may be inputs. None: nobody wants them, inputs are 0.
     piece_numbers : int
         How many numbers the partial result of a row or column has.
     parameters : tuple of float
@@ -636,61 +658,81 @@ def run(
         Whether the kernels sum rows of any length as exactly as pieces.
     stats_numbers : int
         How many numbers the statistics of a kept element are, if `stats` is None.
+    constants : int
+        How many of the inputs, the last ones, do not change along the kept axes: for columns, the kernel is given one
+        number of them for each row.
     """
+    cdef np.ndarray first = arrays[0]
+    if np.PyArray_SIZE(first) == 0:
+        return
+    precision = "float64" if np.PyArray_TYPE(first) == np.NPY_FLOAT64 else "float32"
     run_on(
         find_all(precision, name, apply, reduces), precision, arrays, outputs, axes, stats, piece_numbers, parameters,
-        activation, reduces, is_exact, stats_numbers,
+        activation, reduces, is_exact, stats_numbers, constants,
     )
 
 
 def mapped(
-    str name, str apply, x, axis, out, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers, tuple parameters=()
+    str name, str apply, list inputs, axis, out, Py_ssize_t piece_numbers, Py_ssize_t stats_numbers,
+    tuple parameters=()
 ):
-    """Return the result for a plain array and one axis; None for all that needs a closer look.
+    """Return the result for plain arrays of one shape and type and one axis; None for all that needs a closer look.
 
-    The arguments of `run` for one input and one output: here in half the time, which counts for a short row.
+    The arguments of `run` for one output: here in half the time, which counts for a short row.
     """
-    cdef np.ndarray array, y
+    cdef np.ndarray x, y
     cdef int index
-    if not is_computed(x) or type(axis) is not int:
+    first = inputs[0]
+    if not is_computed(first) or type(axis) is not int:
         return None
-    array = x
-    if not -array.ndim <= axis < array.ndim or array.size == 0 or array.ndim > MOST_AXES:
+    x = first
+    if not -x.ndim <= axis < x.ndim or x.size == 0 or x.ndim > MOST_AXES:
         return None
-    index = axis if axis >= 0 else axis + array.ndim
+    for other in inputs:
+        if other is not first and not (is_computed(other) and is_alike(other, x)):
+            return None
+    index = axis if axis >= 0 else axis + x.ndim
     if out is None:
-        y = PyArray_NewLikeArray(array, np.NPY_KEEPORDER, NULL, 0)
-    elif is_written_in_place(out, array):
+        y = PyArray_NewLikeArray(inputs[-1], np.NPY_KEEPORDER, NULL, 0)
+    elif is_computed(out) and is_alike(out, x) and is_written_in_place(out, inputs):
         y = out
     else:
         return None
-    precision = "float32" if np.PyArray_TYPE(array) == np.NPY_FLOAT32 else "float64"
+    precision = "float32" if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else "float64"
     run_on(
-        find_all(precision, name, apply, True), precision, [array, y], 1, (index,), None, piece_numbers, parameters,
-        None, True, True, stats_numbers,
+        find_all(precision, name, apply, True), precision, inputs + [y], 1, (index,), None, piece_numbers, parameters,
+        None, True, True, stats_numbers, 0,
     )
     return y
 
 
-cdef bint is_written_in_place(object out, np.ndarray x):
-    """Return whether results of the shape and type of x can be written to `out` while x is still read."""
-    if not is_computed(out) or np.PyArray_TYPE(out) != np.PyArray_TYPE(x) or not np.PyArray_SAMESHAPE(out, x):
+cdef bint is_alike(np.ndarray a, np.ndarray b) noexcept:
+    return np.PyArray_TYPE(a) == np.PyArray_TYPE(b) and np.PyArray_SAMESHAPE(a, b)
+
+
+cdef bint is_written_in_place(np.ndarray out, list inputs):
+    """Return whether results can be written to `out` while the inputs are still read."""
+    if not np.PyArray_ISWRITEABLE(out):
         return False
-    return np.PyArray_ISWRITEABLE(out) and (out is x or not may_share_memory(out, x))
+    for x in inputs:
+        if out is not x and may_share_memory(out, x):
+            return False
+    return True
 
 
 cdef int run_on(
     Found found, str precision, list arrays, int outputs, tuple axes, np.ndarray stats, Py_ssize_t piece_numbers,
-    tuple parameters, str activation, bint reduces, bint is_exact, Py_ssize_t stats_numbers,
+    tuple parameters, str activation, bint reduces, bint is_exact, Py_ssize_t stats_numbers, int constants,
 ) except -1:
     cdef Job job
-    cdef double values[8]
+    cdef double values[MOST_PARAMETERS]
     cdef double* own_stats = NULL
     cdef Environment callers
     cdef np.ndarray array
     cdef int k, kind
     job.operands = len(arrays)
     job.outputs = outputs
+    job.constants = constants
     job.kept.count = 0
     job.reduced.count = 0
     job.has_failed = False
@@ -728,7 +770,7 @@ cdef int run_on(
     job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE)
     if stats is None:
         if job.whole == NULL:
-            own_stats = <double*>malloc(stats_numbers * job.all_kept * NUMBER)
+            own_stats = <double*>calloc(stats_numbers * job.all_kept, NUMBER)
             if own_stats == NULL:
                 raise MemoryError
         job.stats = own_stats

@@ -329,7 +329,9 @@ def evaluate(np.ufunc ufunc, tuple arrays, tuple parameters, tuple names, dict o
     try:
         result = evaluate_plain(ufunc, arrays, parameters, options)
         # Here as well: a Python number must not be rounded to float32 as the caller rounds, nor raise his flags.
-        operands = prepared(ufunc, arrays, parameters, names, options) if result is None else ()
+        operands = arrays + parameters
+        if result is None and not are_arrays_of_one_type(operands):
+            operands = prepared(ufunc, arrays, parameters, names, options)
     finally:
         leave_environment(callers)
     if result is not None:
@@ -338,6 +340,17 @@ def evaluate(np.ufunc ufunc, tuple arrays, tuple parameters, tuple names, dict o
         # NumPy 2.0 cannot be given a loop while it looks for exactly that one.
         add_if_bfloat16(ufunc, np.dtype(options["dtype"]))
     return ufunc(*operands, **options)
+
+
+cdef bint are_arrays_of_one_type(tuple operands):
+    """Return whether there is nothing to be fitted, and nothing to be refused."""
+    first = operands[0]
+    if not np.PyArray_CheckExact(first) or np.PyArray_TYPE(first) not in (np.NPY_FLOAT32, np.NPY_FLOAT64):
+        return False
+    for operand in operands:
+        if not np.PyArray_CheckExact(operand) or np.PyArray_TYPE(operand) != np.PyArray_TYPE(first):
+            return False
+    return True
 
 
 cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict options):
