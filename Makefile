@@ -62,7 +62,7 @@ bench-compare: $(VENV)/installed $(VENV)/bench
 RESULTS := bench/results/results.json
 bench-record: $(VENV)/installed $(VENV)/peers $(VENV)/bench
 	@mkdir -p $(dir $(RESULTS))
-	@while $(QUIET) env $(INSTALLED) -m fastact bench --peers --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
+	@while $(QUIET) env $(INSTALLED) -m fastact bench --peers --visits 3 --json $(RESULTS).part --seconds 30 >$(VENV)/record.txt; \
 		status=$$?; test $$status -eq 3; do tail -1 $(VENV)/record.txt; done; test $$status -eq 0
 	$(QUIET) env $(INSTALLED) bench/figures.py $(RESULTS).part
 	mv $(RESULTS).part $(RESULTS)

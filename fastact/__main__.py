@@ -75,6 +75,7 @@ COMMANDS: dict[Command, Options] = {
         "--json": {"type": Path, "metavar": "FILE", "help": "record here; what it has already is not measured again"},
         "--only": {"default": "", "metavar": "TEXT", "help": "functions with this in their name"},
         "--backend": {"default": "cython", "choices": ("cython", "numba", "auto"), "help": "default: cython"},
+        "--visits": {"type": int, "default": 1, "help": "how often, each time after all others; the fastest counts"},
         "--seconds": {"type": float, "default": inf, "help": "stop after so many, with status 3 if unfinished"},
     },
 }

@@ -182,6 +182,29 @@ def test_what_is_recorded_is_not_measured_again(measured):
     assert record.load(paths[0]) == found
 
 
+def test_a_second_visit_keeps_what_was_fastest(measured, tmp_path):
+    path = tmp_path / "record.json"
+    record.save(measured[1], path)
+    options = ["--quick", "--only", "grad.hardshrink", "--visits", "2", "--json", str(path)]
+    ended = processes.run("-m", "fastact", "bench", *options)
+    assert ended.returncode == 0, ended.stderr
+    found = record.load(path)
+    assert found["accuracy"] == measured[1]["accuracy"]
+    assert [entry["visits"] for entry in found["speed"]] == [1, 1, 1, 2]
+    for now, before in zip(found["speed"], measured[1]["speed"], strict=True):
+        assert all(now["ns"][name][0] <= before["ns"][name][0] for name in before["ns"])
+
+
+def test_each_contender_keeps_what_was_fastest():
+    entry = {"case": "elu", "size": 1, "dtype": "float32", "threads": 1, "noise": None}
+    found = {"speed": [], "accuracy": []}
+    record.add(found, entry | {"ns": {"fastact": [3.0, 4.0], "copy": [1.0, 2.0]}})
+    record.add(found, entry | {"ns": {"fastact": [2.0, 5.0], "copy": [1.5, 2.0], "torch": [7.0, 7.0]}, "noise": 0.1})
+    (merged,) = found["speed"]
+    assert merged["ns"] == {"fastact": [2.0, 4.0], "copy": [1.0, 2.0], "torch": [7.0, 7.0]}
+    assert (merged["noise"], merged["visits"]) == (0.1, 2)
+
+
 def test_a_record_of_another_build_is_not_gone_on_with(measured, tmp_path):
     path = tmp_path / "record.json"
     record.save(measured[1] | {"build": "another"}, path)
@@ -205,6 +228,7 @@ def test_unfinished_has_a_status(tmp_path):
         (["--only", "nonsense"], "no benchmark with 'nonsense'"),
         (["--html", "/nonexistent/report.html"], "no directory '/nonexistent'"),
         (["--seconds", "1"], "--seconds needs --json"),
+        (["--visits", "0"], "--visits must be at least 1, got 0"),
     ],
 )
 def test_wrong_options(options, message):

@@ -53,7 +53,7 @@ QUICK = Effort((1000, SHOWN, 2**20), (SHOWN,), (), (1,), rounds=8, burst=0.0003,
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure what is asked for and not yet recorded, and show it."""
-    check_paths(arguments)
+    check_options(arguments)
     effort = QUICK if arguments.quick else FULL
     found = record.load(arguments.json) if arguments.json and arguments.json.exists() else record.new()
     if not record.is_of_this(found):
@@ -74,7 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(UNFINISHED)
 
 
-def check_paths(arguments: argparse.Namespace) -> None:
+def check_options(arguments: argparse.Namespace) -> None:
+    if arguments.visits < 1:
+        raise SystemExit(f"--visits must be at least 1, got {arguments.visits}")
     for option in ("json", "html"):
         path = getattr(arguments, option)
         if path is not None and not path.parent.is_dir():
@@ -110,19 +112,13 @@ def plan(chosen: Sequence[Case], effort: Effort, threads: int) -> list[Work]:
 
 def measure(found: Record, chosen: Sequence[Case], effort: Effort, arguments: argparse.Namespace) -> bool:
     """Measure what the record lacks, as far as the time goes; return whether it is complete."""
-    available = found["machine"]["processors"]
-    have = {record.key_of(entry) for entry in found["speed"]} | {(e["case"], None) for e in found["accuracy"]}
-    missing = {
-        threads: [w for w in plan(chosen, effort, threads) if key(w, threads) not in have]
-        for threads in effort.threads
-        if threads <= available
-    }
+    missing = lacking(found, chosen, effort, arguments.visits)
     end = time.monotonic() + arguments.seconds
-    left = sum(map(len, missing.values()))
+    left = sum(len(work) for _, work in missing)
     progress = bar(left)
-    for threads, work in missing.items():
+    for threads, work in missing:
         for entry in results(work, threads, effort, arguments, end):
-            found["accuracy" if "arguments" in entry else "speed"].append(entry)
+            record.add(found, entry)
             progress.set_postfix_str(entry["case"], refresh=False)
             progress.update()
             left -= 1
@@ -132,9 +128,23 @@ def measure(found: Record, chosen: Sequence[Case], effort: Effort, arguments: ar
     return left == 0
 
 
-def key(work: Work, threads: int) -> Key | tuple[str, None]:
-    name, size, dtype = work
-    return (name, None) if size is None else Key(name, size, dtype, threads)
+def lacking(found: Record, chosen: Sequence[Case], effort: Effort, visits: int) -> list[tuple[int, list[Work]]]:
+    """Return what is left to measure with which number of threads: everything once, then everything once more."""
+    available = found["machine"]["processors"]
+    visited = {record.key_of(entry): entry["visits"] for entry in found["speed"]}
+    visited |= {Key(entry["case"], None, "float32", 1): 1 for entry in found["accuracy"]}
+
+    def is_left(work: Work, threads: int, visit: int) -> bool:
+        if work[1] is None and visit > 1:  # an error is the same each time
+            return False
+        return visited.get(Key(*work, threads), 0) < visit
+
+    return [
+        (threads, [work for work in plan(chosen, effort, threads) if is_left(work, threads, visit)])
+        for visit in range(1, visits + 1)
+        for threads in effort.threads
+        if threads <= available
+    ]
 
 
 def results(
