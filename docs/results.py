@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from fastact._bench import charts, record
-from fastact._bench.command import library, of_copy, ratio_text, shown, size_text, ulp_text
+from fastact._bench.command import of_copy, ratio_text, shown, size_text, ulp_text
+from fastact._bench.peers import GIVEN_MORE, library
 
 HERE = Path(__file__).resolve().parent
 
@@ -21,7 +22,9 @@ some minutes apart. *Naive* is the NumPy line of the textbooks (`fastact/textboo
 those above that have the function, whether it writes into an array that is there or returns a new one. *Of copy* is
 what is read and written a second, by what a copy of the same array reads and writes: 1 is as fast as memory. ULP is
 the largest error in units in the last place: of activations over numbers of all magnitudes, of the others over what
-was timed; *wrong* is an infinity or NaN where there is a number.
+was timed; *wrong* is an infinity or NaN where there is a number. Gradients are of dy and x: torch's backward
+functions of sigmoid, tanh and logsigmoid, which take what the forward pass computed, are timed with that pass, and
+alone in [a table of their own](#torch-from-y).
 
 ![Times as fast, and errors](results.svg)
 
@@ -52,7 +55,7 @@ def text(found):
     for family in dict.fromkeys(entry["family"] for entry in entries):
         lines = [line(entry, ulps.get(entry["case"], {})) for entry in entries if entry["family"] == family]
         parts.append("\n".join([f"### {family.capitalize()}", "", head_of(COLUMNS), *lines, ""]))
-    return "\n".join([*parts, other_sizes(found), other_types(found)])
+    return "\n".join([*parts, from_y(found), other_sizes(found), other_types(found)])
 
 
 def head_of(columns):
@@ -77,6 +80,21 @@ def line(entry, ulp):
         ulp_text(errors.get(library(peer))) if peer else "",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def from_y(found):
+    """Return a table of the gradients that torch computes in less time if it is given the result of the forward pass."""
+    entries = [entry for entry in shown(found) if any(library(name) in GIVEN_MORE for name in entry["ns"])]
+    contenders = {"fastact from x": "fastact", "torch from x": "torch", "torch from y": "torch from y"}
+    rows = [(f"`{e['case']}`", *(fastest(e, contender) for contender in contenders.values())) for e in entries]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(["### torch from y", "", "ns/element", "", head_of(("function", *contenders)), *lines, ""])
+
+
+def fastest(entry, contender):
+    """Return the ns an element of a contender, into an array or not."""
+    times = [best for name, (best, _) in entry["ns"].items() if library(name) == contender]
+    return f"{min(times) / entry['elements']:.3f}" if times else ""
 
 
 def other_sizes(found):

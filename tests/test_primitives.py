@@ -45,10 +45,12 @@ def arguments_of(name, types):
     """Return numbers of random bits; of some primitives only those that they are for."""
     generator = np.random.default_rng(5)
     arrays = [np.frombuffer(generator.bytes(COUNT * np.dtype(of).itemsize), of).copy() for of in types]
-    if name in {"negative_part", "positive_part", "limit_negative"}:
+    if name in {"negative_part", "positive_part", "limit_negative", "limit_positive"}:
         arrays = [np.nan_to_num(x, nan=1.0) for x in arrays]
     if name == "limit_negative":
         arrays[1] = -np.abs(arrays[1])
+    if name == "limit_positive":
+        arrays[1] = np.abs(arrays[1])
     if name == "power_of_minus":
         arrays = [generator.integers(-1022, 1023, COUNT).astype(np.float64)]
     if name in {"is_set", "rarely"}:

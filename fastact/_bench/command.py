@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from fastact._bench import record
 from fastact._bench.cases import CASES, SIZES, Case
+from fastact._bench.peers import library
 from fastact._bench.record import Key, Record
 
 # What is in cache and in everybody's reach: the size that the tables show.
@@ -235,10 +236,6 @@ def line(entry: dict[str, Any], ulp: dict[str, Any]) -> str:
         f"{ulp_text(errors.get('naive')):>9}",
     ]
     return f"{entry['case']:<38.38}{''.join(cells)}"
-
-
-def library(contender: str) -> str:
-    return contender.removesuffix(" new")
 
 
 def of_copy(entry: dict[str, Any]) -> float:

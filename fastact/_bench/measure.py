@@ -40,7 +40,7 @@ def checked(name: str, dtype: str, with_peers: bool) -> dict[str, float]:
     agreement.check(prepared, prepared.naive())
     seconds = {}
     for contender, call in contenders(prepared, 1, with_peers).items():
-        if contender.partition(" ")[0] in peers.LIBRARIES:
+        if peers.library(contender) in peers.LIBRARIES:
             try:
                 agreement.check(prepared, partial(result, prepared, contender, call))
             except AssertionError:
@@ -112,7 +112,7 @@ def largest(
     del calls["copy"]
     found: dict[str, float | str] = {}
     for name, call in calls.items():
-        library = name.removesuffix(" new")
+        library = peers.library(name)
         if library not in found:
             ulp = error(prepared, partial(result, prepared, name, call))
             if ulp is not None:

@@ -83,16 +83,32 @@ def scipy(name: str, arguments: tuple[Any, ...], out: Array | None) -> Call | No
 # ---- torch.
 
 
+# What torch's backward function is given, in place of x, of what the forward pass computed.
+OF_FORWARD_PASS = {"grad.sigmoid": "output", "grad.tanh": "output", "grad.logsigmoid": "buffer"}
+
+
 def torch(name: str, arguments: tuple[Any, ...], out: Array | None) -> Call | None:
     import torch as library
 
     library.set_grad_enabled(False)
     tensors = tuple(library.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments)
+    if name in OF_FORWARD_PASS:
+        return torch_gradient_of_y(library, name, tensors, out)
     if name.startswith("grad."):
         return torch_gradient(library, name.removeprefix("grad."), tensors, out)
     if out is None:
         return torch_new(library, name, tensors)
     return torch_into(library, name, tensors, library.from_numpy(out))
+
+
+def torch_from_y(name: str, arguments: tuple[Any, ...], out: Array | None) -> Call | None:
+    """Return torch's backward function alone, where it has less to do than from x."""
+    if name not in OF_FORWARD_PASS:
+        return None
+    import torch as library
+
+    library.set_grad_enabled(False)
+    return torch_gradient_of_y(library, name, tuple(map(library.from_numpy, arguments)), out, is_given=True)
 
 
 def torch_into(t: Any, name: str, tensors: tuple[Any, ...], out: Any) -> Call | None:
@@ -163,7 +179,7 @@ def torch_new(t: Any, name: str, tensors: tuple[Any, ...]) -> Call | None:
 
 
 def torch_gradient(t: Any, name: str, tensors: tuple[Any, ...], out: Array | None) -> Call | None:
-    """Return torch's backward function. Those of sigmoid and tanh take the forward output, which is less work."""
+    """Return torch's backward function, where that takes x."""
     d, x, *_ = (*tensors, None)
     aten, into = t.ops.aten, {} if out is None else {"grad_input": t.from_numpy(out)}
     arguments: dict[str, tuple[Any, ...]] = {
@@ -182,10 +198,6 @@ def torch_gradient(t: Any, name: str, tensors: tuple[Any, ...], out: Array | Non
         "hardshrink": (aten.hardshrink_backward, d, x, 0.5),
         "glu": (aten.glu_backward, d, x, -1),
     }
-    if name in {"sigmoid", "tanh"}:
-        arguments |= {name: (getattr(aten, f"{name}_backward"), d, getattr(t, name)(x))}
-    if name == "logsigmoid":
-        arguments |= {name: (aten.log_sigmoid_backward, d, x, aten.log_sigmoid_forward(x)[1])}
     if name in {"softmax", "log_softmax"}:
         arguments |= {name: (getattr(aten, f"_{name}_backward_data"), d, x, -1, d.dtype)}
     if name not in arguments:
@@ -204,6 +216,34 @@ def torch_gradient(t: Any, name: str, tensors: tuple[Any, ...], out: Array | Non
     if "grad_input" not in function.overloads():
         return None
     return lambda: function.grad_input(*operands, **options, **into)
+
+
+def torch_gradient_of_y(
+    t: Any, name: str, tensors: tuple[Any, ...], out: Array | None, is_given: bool = False
+) -> Call | None:
+    """Return torch's backward function of what its forward pass has kept, and that pass, unless it `is_given`."""
+    d, x = tensors
+    forward = torch_forward(t, name, x, into=out is not None)
+    given = forward()
+    kept = (lambda: given) if is_given else forward
+    functions = {"grad.sigmoid": "sigmoid_backward", "grad.tanh": "tanh_backward"}
+    backward = getattr(t.ops.aten, functions.get(name, "log_sigmoid_backward"))
+    operands = (d,) if name in functions else (d, x)
+    if out is None:
+        return lambda: backward(*operands, kept())
+    result = t.from_numpy(out)
+    return lambda: backward.grad_input(*operands, kept(), grad_input=result)
+
+
+def torch_forward(t: Any, name: str, x: Any, into: bool) -> Call:
+    """Return the forward pass as a call that returns what the backward function needs, new or in arrays of its own."""
+    if OF_FORWARD_PASS[name] == "output":
+        function = getattr(t, name.removeprefix("grad."))
+        y = function(x)
+        return (lambda: function(x, out=y)) if into else (lambda: function(x))
+    function = t.ops.aten.log_sigmoid_forward
+    y, buffer = function(x)
+    return (lambda: function.output(x, output=y, buffer=buffer)[1]) if into else (lambda: function(x)[1])
 
 
 # ---- JAX. It cannot write into an array: results are new ones.
@@ -355,11 +395,25 @@ LIBRARIES: dict[str, tuple[str, Offer]] = {
     "numpy": ("numpy", numpy),
     "scipy": ("scipy", scipy),
     "torch": ("torch", torch),
+    "torch from y": ("torch", torch_from_y),
     "jax": ("jax", jax),
     "onnxruntime": ("onnxruntime", onnxruntime),
     "numexpr": ("numexpr", numexpr),
     "opencv": ("cv2", opencv),
 }
+
+
+# They are given more than fastact, and have less to do: measured and shown, but nobody's best peer.
+GIVEN_MORE = ("torch from y",)
+
+
+def library(contender: str) -> str:
+    return contender.removesuffix(" new")
+
+
+def is_peer(contender: str) -> bool:
+    """Return whether a contender is a library that does what fastact does, of the same arguments."""
+    return library(contender) in LIBRARIES and library(contender) not in GIVEN_MORE
 
 
 def installed() -> list[str]:

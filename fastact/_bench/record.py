@@ -122,10 +122,9 @@ def nanoseconds(seconds: float) -> float:
 
 
 def best_peer(entry: dict[str, Any]) -> str | None:
-    """Return which library was fastest, into an array or not."""
+    """Return which library was fastest of those that do the same, into an array or not."""
     ns = entry["ns"]
-    names = [name for name in ns if name.partition(" ")[0] in peers.LIBRARIES]
-    return min(names, key=lambda name: ns[name][0], default=None)
+    return min(filter(peers.is_peer, ns), key=lambda name: ns[name][0], default=None)
 
 
 def speedup(entry: dict[str, Any], other: str | None) -> float | None:

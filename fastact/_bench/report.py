@@ -8,7 +8,8 @@ from statistics import geometric_mean
 from typing import Any
 
 from fastact._bench import charts, record
-from fastact._bench.command import SHOWN, library, of_copy, ratio_text, shown, size_text, ulp_text
+from fastact._bench.command import SHOWN, of_copy, ratio_text, shown, size_text, ulp_text
+from fastact._bench.peers import library
 from fastact._bench.record import Record
 
 Entry = dict[str, Any]
@@ -215,7 +216,8 @@ def complete(found: Record) -> str:
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return (
         "<h2>Everything that was measured</h2><p>Nanoseconds a call, of the fastest round. “new” returns a new array, "
-        f"the others write into one that is there.</p><details><summary>{len(rows)} measurements</summary>"
+        f"the others write into one that is there. “torch from y” is a backward function alone, given what "
+        f"its forward pass computed; “torch” is of both, from x.</p><details><summary>{len(rows)} measurements</summary>"
         f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div></details>'
     )
 

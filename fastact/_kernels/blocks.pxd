@@ -10,6 +10,7 @@ cdef extern from "primitives.h":
     real negative_part "fastact_negative_part"(real) noexcept nogil
     real positive_part "fastact_positive_part"(real) noexcept nogil
     real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
+    real limit_positive "fastact_limit_positive"(real, real) noexcept nogil
     real multiply_sign "fastact_multiply_sign"(real, real) noexcept nogil
     real square_root "fastact_square_root"(real) noexcept nogil
     real exponent "fastact_exponent"(real) noexcept nogil

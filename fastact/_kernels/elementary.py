@@ -65,7 +65,7 @@ def sqrt(x):
 def exp(x):
     # Half of the scale, so that it is finite for every finite result. Beyond the limits the result is infinite, or 0.
     x = clamp(x, SCALED_EXP_MIN, EXP_MAX)
-    shifted, w = exp_parts(x)
+    shifted, w = exp_parts(x, ZERO)
     scale, unscale = scaled(x, shifted - ONE)
     return fma(scale, w, scale) * unscale * (unscale * TWO)
 

@@ -109,9 +109,9 @@ GRAD_GELU_TANH_CUBIC = 0.21406445
 GRAD_GELU_TANH_CUBIC_LOW = -2.5408342e-10
 GRAD_GELU_TANH_MIN = -13.6
 GRAD_GELU_TANH_MAX = 9.0
-# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy; gelu'(-x) is 1 to
-# the last bit from GRAD_GELU_SATURATION down. The constant is the value at the centre, which was chosen so that it
-# is nearly a binary32 number: 2.3 -> 1.8 ULP. What gaussian_tail's residual counts is about 1 + GELU_BEND*u.
+# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy. The constant is the
+# value at the centre, which was chosen so that it is nearly a binary32 number: 2.3 -> 1.8 ULP. What gaussian_tail's
+# residual counts is about 1 + GELU_BEND*u.
 GELU_MIN = -14.5
 GELU_POLE = 3.5
 GELU_BEND = 5.8
@@ -121,7 +121,6 @@ GELU_CENTRE = 0.1630859375
 GAUSSIAN = 0.3989422917366028
 GAUSSIAN_LOW = -1.133517010526318e-08
 GRAD_GELU_MIN = -19.9
-GRAD_GELU_SATURATION = -10.0
 
 
 def exp_polynomial(r):

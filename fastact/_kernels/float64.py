@@ -80,8 +80,8 @@ GRAD_GELU_TANH_CUBIC = 0.21406444881780073
 GRAD_GELU_TANH_CUBIC_LOW = 1.2025242832367862e-17
 GRAD_GELU_TANH_MIN = -27.15
 GRAD_GELU_TANH_MAX = 20.0
-# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy; gelu'(-x) is 1 to
-# the last bit from GRAD_GELU_SATURATION down. What gaussian_tail's residual counts is about 1 + GELU_BEND*u.
+# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy. What
+# gaussian_tail's residual counts is about 1 + GELU_BEND*u.
 GELU_MIN = -38.6
 GELU_POLE = 3.0
 GELU_BEND = 4.2
@@ -91,7 +91,6 @@ GELU_CENTRE = 0.1875
 GAUSSIAN = 0.3989422804014327
 GAUSSIAN_LOW = -2.49232720227773e-17
 GRAD_GELU_MIN = -54.05
-GRAD_GELU_SATURATION = -35.0
 
 
 def exp_polynomial(r):

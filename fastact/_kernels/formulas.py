@@ -23,6 +23,19 @@ def clamp(x, low, high):
     return high if x > high else x
 
 
+def limit(x, low, high):
+    """Return x limited to [low, high], low < 0 < high: NaN is lost, and has to be `kept` later.
+
+    By integers: two instructions where `clamp` takes four, and compilers cannot move what follows into its selects.
+    """
+    return limit_positive(limit_negative(x, low), high)
+
+
+def kept(y, x):
+    """Return y, but x if that is NaN."""
+    return y if x == x else x  # noqa: PLR0124
+
+
 def exp_reduced(x, bits):
     """Return (shifted, k, r): x = k*log(2) + r - k*LN2_LOW, k + bits left in shifted (Cody and Waite)."""
     shift = EXPONENT_SHIFT + bits
@@ -31,9 +44,9 @@ def exp_reduced(x, bits):
     return shifted, k, fma(k, -LN2, x)
 
 
-def exp_parts(x):
-    """Return (shifted, w): exp(x) = 2**k*(1 + w), 1 + w to 0.4 ULP."""
-    shifted, k, r = exp_reduced(x, ZERO)
+def exp_parts(x, bits):
+    """Return (shifted, w): exp(x) = 2**k*(1 + w), 1 + w to 0.4 ULP; k + bits left in shifted."""
+    shifted, k, r = exp_reduced(x, bits)
     r = fma(k, -LN2_LOW, r)
     return shifted, fma(r * r, exp_polynomial(r), r)
 
@@ -67,11 +80,11 @@ def grad_identity(dy, x):
 
 def sigmoid(x):
     # d + d_low = UNIT*(1 + exp(-x)); lost is what the sum of the two powers of two rounds off.
-    shifted, w = exp_parts(clamp(-x, -SATURATION, -EXP_MIN))
-    scale = power_of_two(shifted - UNIT_BITS)
+    shifted, w = exp_parts(-limit(x, EXP_MIN, SATURATION), -UNIT_BITS)
+    scale = power_of_two(shifted)
     total = UNIT + scale
     lost = UNIT - (total - scale)
-    d = fma(scale, w, total)
+    d = kept(fma(scale, w, total), x)
     d_low = fma(scale, w, total - d) + lost
     y = ONE / d
     residual = fma(-y, d_low, fma(-y, d, ONE))
@@ -455,8 +468,20 @@ def grad_selu(dy, x):
     return fma(SELU_SCALE, dy, SELU_SCALE_LOW * dy) if x > ZERO else negative
 
 
-def log1p_exp(x, x_low, scale_bits, unit):
-    """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, with unit = 2**-scale_bits."""
+def log1p_exp(x, scale_bits, unit):
+    """Return (high, low): log1p(exp(x)) = (high + low)*unit for x <= 0, unit = 2**-scale_bits, to 0.8 ULP.
+
+    high is LOG1P_SLOPE times the power of two, and exact.
+    """
+    shifted, w = exp_parts(x, scale_bits)
+    scale = power_of_two(shifted)
+    high = LOG1P_SLOPE * scale
+    h = fma(scale, w, scale)
+    return high, fma(high, w, h * log1p_polynomial(fma(h, unit, -HALF)))
+
+
+def log1p_exp_low(x, x_low, scale_bits, unit):
+    """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, unit = 2**-scale_bits, to 0.3 ULP."""
     shifted, k, r = exp_reduced(x, scale_bits)
     z = exp_rest(r, fma(k, -LN2_LOW, x_low))
     scale = power_of_two(shifted)
@@ -472,10 +497,10 @@ def softplus(x, beta):
 
 def softplus_unit(x):
     # max(x, 0) + log1p(exp(-|x|)); NaN comes in by the maximum.
-    h, s = log1p_exp(limit_negative(negative_magnitude(x), EXP_MIN), ZERO, TINY_BITS, TINY)
+    high, low = log1p_exp(limit_negative(negative_magnitude(x), EXP_MIN), TINY_BITS, TINY)
     inside = positive_part(x) if x < SOFTPLUS_BEND else ZERO
     outside = ZERO if x < SOFTPLUS_BEND else x
-    return fma(fma(h, LOG1P_SLOPE, fma(inside, ONE / TINY, s)), TINY, outside)
+    return fma(high + fma(inside, ONE / TINY, low), TINY, outside)
 
 
 def softplus_scaled(x, beta):
@@ -487,7 +512,7 @@ def softplus_scaled(x, beta):
     scaled_min = -ONE if absolute(beta) > ONE else SCALED_MIN
     scale_bits = TINY_BITS if negative < scaled_min else ZERO
     unit = TINY if negative < scaled_min else ONE
-    h, s = log1p_exp(negative, -multiply_sign(u_low, u), scale_bits, unit)
+    h, s = log1p_exp_low(negative, -multiply_sign(u_low, u), scale_bits, unit)
     inverse = ONE / beta
     inverse_low = fma(-inverse, beta, ONE) * inverse
     slope = LOG1P_SLOPE * inverse
@@ -544,17 +569,15 @@ def silu(x):
 
 def gate_divisor(exponent, exponent_low):
     """Return (d, d_low, unscale): 1 + exp(-exponent - exponent_low) = (d + d_low)/unscale**2. NaN stays NaN."""
-    exponent = clamp(exponent, SCALED_EXP_MIN, SATURATION)
-    shifted, k, r = exp_reduced(-exponent, ZERO)
-    r_low = fma(k, -LN2_LOW, -exponent_low)
-    z = r * r * exp_polynomial(r)
-    z = z + fma(r_low, r + z, r_low)
+    limited = limit(exponent, SCALED_EXP_MIN, SATURATION)
+    shifted, k, r = exp_reduced(-limited, ZERO)
+    z = exp_rest(r, fma(k, -LN2_LOW, -exponent_low))
     scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
     one = ZERO if exponent < GATE_SCALED_MIN else ONE
     total = one + scale
     lost = one - (total - scale)
     rest = fma(scale, r, fma(scale, z, lost))
-    d = total + rest
+    d = kept(total + rest, exponent)
     return d, rest - (d - total), TINY if exponent < GATE_SCALED_MIN else ONE
 
 
@@ -575,25 +598,29 @@ def gate_product(dy, exponent, exponent_low):
 
 
 def gate_slope(exponent, exponent_low, m, m_low):
-    """Return (high, low, unscale): (1 + e + m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent)."""
+    """Return (high, low, unscale): (1 + m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent).
+
+    scale*m is exact, and e never rounded. m_low counts for little: it may be what the sum m was rounded by, no more.
+    """
     shifted, k, r = exp_reduced(-exponent, ZERO)
-    r_low = fma(k, -LN2_LOW, -exponent_low)
-    z = r * r * exp_polynomial(r)
-    w = r + z
-    shifted = shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted
-    e, e_low = exp_of_parts(power_of_two(shifted), w, z - (w - r))
-    e_low = fma(e, r_low, e_low)
-    d, d_low = two_sum(ZERO if exponent < GATE_SCALED_MIN else ONE, e)
-    d_low = d_low + e_low
-    product = m * e
-    product_low = fma(m, e_low, fma(e, m_low, fma(m, e, -product)))
-    n = product + d
-    n_low = (d - (n - product)) + (product_low + d_low)
+    r = r + fma(k, -LN2_LOW, -exponent_low)
+    w = fma(r * r, exp_polynomial(r), r)
+    scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
+    one = ZERO if exponent < GATE_SCALED_MIN else ONE
+    total = one + scale
+    lost = one - (total - scale)
+    d = fma(scale, w, total)
+    d_low = fma(scale, w, total - d) + lost
+    factor = scale * m
+    total = one + factor
+    lost = factor - (total - one)
+    n = fma(factor, w, total)
+    n_low = fma(factor, w, total - n) + fma(scale, m_low, lost)
     y = ONE / d
     residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
     ratio = n * y
     high = ratio * y
-    low = fma(high, residual, fma(ratio, y, -high)) + y * fma(n_low, y, fma(n, y, -ratio))
+    low = fma(y, fma(n_low, y, fma(n, y, -ratio)), fma(high, residual, fma(ratio, y, -high)))
     return high, low, TINY if exponent < GATE_SCALED_MIN else ONE
 
 
@@ -607,9 +634,9 @@ def parts_product(dy, high, low, unscale):
 
 
 def grad_silu(dy, x):
-    a = clamp(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
-    high, low, unscale = gate_slope(a, ZERO, a, ZERO)
-    return parts_product(dy, high, low, unscale)
+    a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
+    high, low, unscale = gate_slope(a, ZERO, ONE + a, ZERO)
+    return parts_product(dy, kept(high, x), low, unscale)
 
 
 def two_sum(a, b):
@@ -727,7 +754,7 @@ def gelu_tanh(x):
 
 
 def grad_gelu_tanh(dy, x):
-    a = clamp(x, GRAD_GELU_TANH_MIN, GRAD_GELU_TANH_MAX)
+    a = limit(x, GRAD_GELU_TANH_MIN, GRAD_GELU_TANH_MAX)
     square = a * a
     square_low = fma(a, a, -square)
     u, u_low = cubic(a, square, square_low, GELU_TANH_SLOPE, GELU_TANH_SLOPE_LOW, GELU_TANH_CUBIC, GELU_TANH_CUBIC_LOW)
@@ -740,8 +767,10 @@ def grad_gelu_tanh(dy, x):
         GRAD_GELU_TANH_CUBIC,
         GRAD_GELU_TANH_CUBIC_LOW,
     )
-    high, low, unscale = gate_slope(u, u_low, m, m_low)
-    return parts_product(dy, high, low, unscale)
+    m = ONE + m
+    factor = m + m_low
+    high, low, unscale = gate_slope(u, u_low, factor, m_low - (factor - m))
+    return parts_product(dy, kept(high, x), low, unscale)
 
 
 def gaussian_tail(a):
@@ -785,15 +814,13 @@ def gelu(x):
 
 def grad_gelu(dy, x):
     # erfc(-a/sqrt(2))/2 + a*exp(-a**2/2)/sqrt(2*pi) at a = -abs(x), both by the one exponential, mirrored for x > 0.
-    a = negative_magnitude(x)
-    limit = GRAD_GELU_SATURATION if x > ZERO else GRAD_GELU_MIN
-    a = limit if a < limit else a
+    a = limit_negative(negative_magnitude(x), GRAD_GELU_MIN)
     half = -HALF * a
     exponent = half * a
     exponent_low = fma(half, a, -exponent)
     shifted, k, r = exp_reduced(exponent, ZERO)
-    z = r * r * exp_polynomial(r)
-    z_low = fma(k, -LN2_LOW, exponent_low)
+    r = r + fma(k, -LN2_LOW, exponent_low)
+    w = fma(r * r, exp_polynomial(r), r)
     scale, unscale = scaled(exponent, shifted)
     u, s, s_low, slope, residual = gaussian_tail(a)
     y = u * s
@@ -801,14 +828,14 @@ def grad_gelu(dy, x):
     product = a * GAUSSIAN
     product_low = fma(a, GAUSSIAN_LOW, fma(a, GAUSSIAN, -product))
     total, total_low = two_sum(y, product)
-    low = fma(total, z_low, total_low + (y_low + product_low))
-    rest = fma(total, r, fma(total, z, fma(low, r + z, low)))
-    # Up to 22 times dy: a large one is divided by 64 before.
-    scale = scale * (FOUR * FOUR * FOUR) if absolute(dy) > ONE else scale
-    part = (dy * (QUARTER * QUARTER * QUARTER) if absolute(dy) > ONE else dy) * unscale
-    product = part * total
-    # Of a zero only product has the sign; next to the derivative's zero, total may have the wrong one.
-    corrected = fma(part, total, part * rest) if part != ZERO else product
-    product = corrected if absolute(dy) <= LARGEST else product
-    mirrored = fma(-product, scale, dy) if absolute(dy) <= LARGEST else dy
-    return mirrored if x > ZERO else product * scale * unscale
+    low = total_low + (y_low + product_low)
+    low = fma(total, w, fma(low, w, low)) * scale
+    high = kept(total * scale, x)
+    # Of a zero only product has the sign; next to the derivative's zero, high may have the wrong one.
+    part = dy * unscale
+    product = part * high
+    corrected = fma(part, high, part * low) if part != ZERO else product
+    tail = (corrected if absolute(dy) <= LARGEST else product) * unscale
+    mirrored = dy - tail if part != ZERO else dy
+    mirrored = mirrored if absolute(dy) <= LARGEST else dy
+    return mirrored if x > ZERO else tail

@@ -118,6 +118,7 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         "negative_part": on_bits(lambda b, x: b.select(b.icmp_signed("<", x, zero), x, zero)),
         "positive_part": on_bits(lambda b, x: b.select(b.icmp_signed(">", x, zero), x, zero)),
         "limit_negative": on_bits(lambda b, x, low: b.select(b.icmp_unsigned("<", x, low), x, low)),
+        "limit_positive": on_bits(lambda b, x, high: b.select(b.icmp_signed("<", x, high), x, high)),
         "multiply_sign": on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign))),
     }
 

@@ -65,10 +65,22 @@ static inline real fastact_limit_negative(real x, real low)
     memcpy(&x, &bits, sizeof bits);
     return x;
 }
+
+/* The smaller of x and high, which is positive; a negative x stays. */
+static inline real fastact_limit_positive(real x, real high)
+{
+    signed_bits_of_real bits, high_bits;
+    memcpy(&bits, &x, sizeof bits);
+    memcpy(&high_bits, &high, sizeof high_bits);
+    bits = bits < high_bits ? bits : high_bits;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
 #else
 static inline real fastact_negative_part(real x) { return x < 0 ? x : (real)0; }
 static inline real fastact_positive_part(real x) { return x > 0 ? x : (real)0; }
 static inline real fastact_limit_negative(real x, real low) { return x > low ? x : low; }
+static inline real fastact_limit_positive(real x, real high) { return x < high ? x : high; }
 #endif
 
 /* x with its sign flipped where y is negative. */
