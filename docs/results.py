@@ -83,7 +83,7 @@ def line(entry, ulp):
 
 
 def from_y(found):
-    """Return a table of the gradients that torch computes in less time if it is given the result of the forward pass."""
+    """Return a table of the gradients that torch may be given the result of the forward pass for."""
     entries = [entry for entry in shown(found) if any(library(name) in GIVEN_MORE for name in entry["ns"])]
     contenders = {"fastact from x": "fastact", "torch from x": "torch", "torch from y": "torch from y"}
     rows = [(f"`{e['case']}`", *(fastest(e, contender) for contender in contenders.values())) for e in entries]

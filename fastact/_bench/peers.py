@@ -225,7 +225,7 @@ def torch_gradient_of_y(
     d, x = tensors
     forward = torch_forward(t, name, x, into=out is not None)
     given = forward()
-    kept = (lambda: given) if is_given else forward
+    kept: Call = (lambda: given) if is_given else forward
     functions = {"grad.sigmoid": "sigmoid_backward", "grad.tanh": "tanh_backward"}
     backward = getattr(t.ops.aten, functions.get(name, "log_sigmoid_backward"))
     operands = (d,) if name in functions else (d, x)
@@ -241,9 +241,9 @@ def torch_forward(t: Any, name: str, x: Any, into: bool) -> Call:
         function = getattr(t, name.removeprefix("grad."))
         y = function(x)
         return (lambda: function(x, out=y)) if into else (lambda: function(x))
-    function = t.ops.aten.log_sigmoid_forward
-    y, buffer = function(x)
-    return (lambda: function.output(x, output=y, buffer=buffer)[1]) if into else (lambda: function(x)[1])
+    both = t.ops.aten.log_sigmoid_forward
+    y, buffer = both(x)
+    return (lambda: both.output(x, output=y, buffer=buffer)[1]) if into else (lambda: both(x)[1])
 
 
 # ---- JAX. It cannot write into an array: results are new ones.

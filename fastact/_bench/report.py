@@ -217,7 +217,8 @@ def complete(found: Record) -> str:
     return (
         "<h2>Everything that was measured</h2><p>Nanoseconds a call, of the fastest round. “new” returns a new array, "
         f"the others write into one that is there. “torch from y” is a backward function alone, given what "
-        f"its forward pass computed; “torch” is of both, from x.</p><details><summary>{len(rows)} measurements</summary>"
+        "its forward pass computed; “torch” is of both, from x.</p>"
+        f"<details><summary>{len(rows)} measurements</summary>"
         f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div></details>'
     )
 

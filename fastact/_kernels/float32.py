@@ -109,8 +109,8 @@ GRAD_GELU_TANH_CUBIC = 0.21406445
 GRAD_GELU_TANH_CUBIC_LOW = -2.5408342e-10
 GRAD_GELU_TANH_MIN = -13.6
 GRAD_GELU_TANH_MAX = 9.0
-# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy. The constant is the
-# value at the centre, which was chosen so that it is nearly a binary32 number: 2.3 -> 1.8 ULP. What gaussian_tail's
+# gelu(x) rounds to 0 from GELU_MIN down, dy*gelu'(x) from GRAD_GELU_MIN down even for the largest dy. The constant is
+# the value at the centre, which was chosen so that it is nearly a binary32 number: 2.3 -> 1.8 ULP. What gaussian_tail's
 # residual counts is about 1 + GELU_BEND*u.
 GELU_MIN = -14.5
 GELU_POLE = 3.5

@@ -24,15 +24,15 @@ def clamp(x, low, high):
 
 
 def limit(x, low, high):
-    """Return x limited to [low, high], low < 0 < high: NaN is lost, and has to be `kept` later.
+    """Return x limited to [low, high], low < 0 < high: NaN is lost, see `not_lost`.
 
     By integers: two instructions where `clamp` takes four, and compilers cannot move what follows into its selects.
     """
     return limit_positive(limit_negative(x, low), high)
 
 
-def kept(y, x):
-    """Return y, but x if that is NaN."""
+def not_lost(y, x):
+    """Return y, or x if that is NaN: where it is only compared with, or limited, NaN would be lost."""
     return y if x == x else x  # noqa: PLR0124
 
 
@@ -84,7 +84,7 @@ def sigmoid(x):
     scale = power_of_two(shifted)
     total = UNIT + scale
     lost = UNIT - (total - scale)
-    d = kept(fma(scale, w, total), x)
+    d = not_lost(fma(scale, w, total), x)
     d_low = fma(scale, w, total - d) + lost
     y = ONE / d
     residual = fma(-y, d_low, fma(-y, d, ONE))
@@ -218,11 +218,6 @@ def relu6(x):
 def grad_relu6(dy, x):
     y = ZERO if x <= ZERO else dy
     return ZERO if x >= SIX else y
-
-
-def not_lost(y, parameter):
-    """Return y, or the parameter if it is NaN: a parameter that is only compared with would lose it."""
-    return y if parameter == parameter else parameter  # noqa: PLR0124
 
 
 def hardtanh(x, min_val, max_val):
@@ -577,7 +572,7 @@ def gate_divisor(exponent, exponent_low):
     total = one + scale
     lost = one - (total - scale)
     rest = fma(scale, r, fma(scale, z, lost))
-    d = kept(total + rest, exponent)
+    d = not_lost(total + rest, exponent)
     return d, rest - (d - total), TINY if exponent < GATE_SCALED_MIN else ONE
 
 
@@ -636,7 +631,7 @@ def parts_product(dy, high, low, unscale):
 def grad_silu(dy, x):
     a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
     high, low, unscale = gate_slope(a, ZERO, ONE + a, ZERO)
-    return parts_product(dy, kept(high, x), low, unscale)
+    return parts_product(dy, not_lost(high, x), low, unscale)
 
 
 def two_sum(a, b):
@@ -770,7 +765,7 @@ def grad_gelu_tanh(dy, x):
     m = ONE + m
     factor = m + m_low
     high, low, unscale = gate_slope(u, u_low, factor, m_low - (factor - m))
-    return parts_product(dy, kept(high, x), low, unscale)
+    return parts_product(dy, not_lost(high, x), low, unscale)
 
 
 def gaussian_tail(a):
@@ -830,7 +825,7 @@ def grad_gelu(dy, x):
     total, total_low = two_sum(y, product)
     low = total_low + (y_low + product_low)
     low = fma(total, w, fma(low, w, low)) * scale
-    high = kept(total * scale, x)
+    high = not_lost(total * scale, x)
     # Of a zero only product has the sign; next to the derivative's zero, high may have the wrong one.
     part = dy * unscale
     product = part * high
