@@ -131,7 +131,7 @@ def measure(found: Record, chosen: Sequence[Case], effort: Effort, arguments: ar
 def lacking(found: Record, chosen: Sequence[Case], effort: Effort, visits: int) -> list[tuple[int, list[Work]]]:
     """Return what is left to measure with which number of threads: everything once, then everything once more."""
     available = found["machine"]["processors"]
-    visited = {record.key_of(entry): entry["visits"] for entry in found["speed"]}
+    visited: dict[Key, int] = {record.key_of(entry): entry["visits"] for entry in found["speed"]}
     visited |= {Key(entry["case"], None, "float32", 1): 1 for entry in found["accuracy"]}
 
     def is_left(work: Work, threads: int, visit: int) -> bool:
