@@ -256,6 +256,8 @@ def batch_norm(
         update(old_mean, mean, momentum)
         update(old_var, quotients(stats[2], count - 1), momentum)
     else:
+        assert old_mean is not None
+        assert old_var is not None
         mean, var = wide_numbers(old_mean), wide_numbers(old_var)
         stats = affine(mean, var, factor, summand, float(eps))
         run("", arrays, 1, others, stats, activation=activation, reduces=False, apply="affine")

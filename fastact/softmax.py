@@ -358,9 +358,9 @@ def binary_cross_entropy_with_logits(logits: ArrayLike, target: ArrayLike, *, re
     given, other = checked_together(logits, target, function)
     arrays, axes = [given.array, other], tuple(range(given.array.ndim))
     if reduction == "none":
-        target = Output(None, given.array.shape, given, arrays)
-        run("", [*arrays, target.array], 1, axes, None, reduces=False, apply="binary_losses")
-        return target.result()
+        loss = Output(None, given.array.shape, given, arrays)
+        run("", [*arrays, loss.array], 1, axes, None, reduces=False, apply="binary_losses")
+        return loss.result()
     total = numbers_of(1, 0.0)
     run("binary_losses", arrays, 0, axes, total, 1)
     return reduced(total, reduction, given.array.size, given.dtype)
