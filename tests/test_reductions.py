@@ -113,6 +113,22 @@ def test_float32_softmax_over_many_rows():
 
 
 @each_dtype
+@pytest.mark.parametrize("top", [3.3, 90.7])
+def test_softmax_beside_the_smallest_normal_numbers(top, dtype):
+    """There the low part of the factor makes subnormal products, whose rounding counts half an ULP more."""
+    smallest = np.log(np.finfo(dtype).tiny) + top
+    x = np.linspace(smallest - 0.2, smallest + 1, 100_000).astype(dtype).reshape(-1, 100)
+    x[:, 0] = top
+    terms = np.exp(x.astype(np.longdouble) - np.longdouble(np.dtype(dtype).type(top)))
+    exact = terms / terms.sum(axis=1, keepdims=True)
+    unit = np.ldexp(
+        np.longdouble(1), np.maximum(np.frexp(exact)[1] - 1, np.finfo(dtype).minexp) - np.finfo(dtype).nmant
+    )
+    for y in (fastact.softmax(x), fastact.softmax(x.T, 0).T):
+        assert (np.abs(y - exact) / unit).max() <= 1.7
+
+
+@each_dtype
 @pytest.mark.parametrize("n", [70_000, 200_001])
 def test_long_rows_are_accurate(n, dtype):
     """In pieces, along a row and along columns, beside NumPy in long double."""

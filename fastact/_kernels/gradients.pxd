@@ -49,6 +49,14 @@ cdef void add_normalized_columns(
 cdef void normalized_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalized_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalized_products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_softmax_of_row(const real* dy, const real* y, output dx, size n, real product) noexcept nogil
+cdef void add_products_of_two(const real* dy, const real* y, size n, wides product) noexcept nogil
+cdef wide product_of_row(const real* dy, const real* y, size n, wide* product) noexcept nogil
+cdef void grad_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_log_softmax_of_row(const real* dy, const real* y, output dx, size n, real total) noexcept nogil
+cdef void add_slopes(const real* dy, size n, wides total) noexcept nogil
+cdef wide slopes_of_row(const real* dy, size n, wide* lanes) noexcept nogil
+cdef void grad_log_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void grad_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void grad_softmax_columns(const real* dy, const real* y, output dx, size width, const real* product) noexcept nogil
 cdef void grad_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

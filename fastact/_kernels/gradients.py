@@ -294,11 +294,44 @@ def normalized_products_combine(args, lengths):
 # ---- softmax: dx = y*(dy - sum(dy*y)). log_softmax: dx = dy - exp(y)*sum(dy). Arrays: dy, y, dx.
 
 
-def grad_softmax_apply_row(args, lengths):
-    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    product = narrow(numbers(args, STATS)[3 * lengths[KEPT]])
-    for i in range(lengths[ROWS]):
+def grad_softmax_of_row(dy, y, dx, n, product):
+    for i in range(n):
         dx[i] = y[i] * (dy[i] - product)
+
+
+def grad_softmax_apply_row(args, lengths):
+    product = narrow(numbers(args, STATS)[3 * lengths[KEPT]])
+    grad_softmax_of_row(operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS], product)
+
+
+def add_products_of_two(dy, y, n, product):
+    for j in range(n):
+        product[j] = wide_multiply_add(wide_of(dy[j]), wide_of(y[j]), product[j])
+
+
+def product_of_row(dy, y, n, product):
+    """Return sum(dy*y), piece by piece as where the pieces of a row go through kernels of their own."""
+    total = 0.0
+    low = 0.0
+    for piece in range((n + FEW_ELEMENTS - 1) // FEW_ELEMENTS):
+        start = piece * FEW_ELEMENTS
+        stop = min(start + FEW_ELEMENTS, n)
+        clear(product, product + LANES, LANES)
+        for block in range((stop - start) // LANES):
+            add_products_of_two(dy + start + block * LANES, y + start + block * LANES, LANES, product)
+        i = start + (stop - start) // LANES * LANES
+        add_products_of_two(dy + i, y + i, stop - i, product)
+        total, low = accumulate_always(total, low, sum_of_lanes(product, product + LANES))
+    return total + low
+
+
+def grad_softmax_whole_row(args, lengths):
+    """Whole rows that stay in the second-level cache."""
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    for i in range(lengths[WIDTH]):
+        slope, output = dy + i * lengths[STEP], y + i * lengths[STEP + 1]
+        product = narrow(product_of_row(slope, output, lengths[ROWS], numbers(args, SCRATCH)))
+        grad_softmax_of_row(slope, output, dx + i * lengths[STEP + 2], lengths[ROWS], product)
 
 
 def grad_softmax_columns(dy, y, dx, width, product):
@@ -322,11 +355,43 @@ def exp_negative(x):
     return fma(scale, w, scale) * unscale * unscale
 
 
-def grad_log_softmax_apply_row(args, lengths):
-    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    total = narrow(numbers(args, STATS)[2 * lengths[KEPT]])
-    for i in range(lengths[ROWS]):
+def grad_log_softmax_of_row(dy, y, dx, n, total):
+    for i in range(n):
         dx[i] = fma(-exp_negative(y[i]), total, dy[i])
+
+
+def grad_log_softmax_apply_row(args, lengths):
+    total = narrow(numbers(args, STATS)[2 * lengths[KEPT]])
+    grad_log_softmax_of_row(operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS], total)
+
+
+def add_slopes(dy, n, total):
+    for j in range(n):
+        total[j] = total[j] + wide_of(dy[j])
+
+
+def slopes_of_row(dy, n, lanes):
+    """Return sum(dy), as `product_of_row` does it."""
+    total = 0.0
+    low = 0.0
+    for piece in range((n + FEW_ELEMENTS - 1) // FEW_ELEMENTS):
+        start = piece * FEW_ELEMENTS
+        stop = min(start + FEW_ELEMENTS, n)
+        clear(lanes, lanes + LANES, LANES)
+        for block in range((stop - start) // LANES):
+            add_slopes(dy + start + block * LANES, LANES, lanes)
+        i = start + (stop - start) // LANES * LANES
+        add_slopes(dy + i, stop - i, lanes)
+        total, low = accumulate_always(total, low, sum_of_lanes(lanes, lanes + LANES))
+    return total + low
+
+
+def grad_log_softmax_whole_row(args, lengths):
+    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
+    for i in range(lengths[WIDTH]):
+        slope = dy + i * lengths[STEP]
+        total = narrow(slopes_of_row(slope, lengths[ROWS], numbers(args, SCRATCH)))
+        grad_log_softmax_of_row(slope, y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], lengths[ROWS], total)
 
 
 def grad_log_softmax_columns(dy, y, dx, width, total):

@@ -6,6 +6,14 @@ cdef enum:
     ROWS_AT_ONCE = 16
     FEW_ELEMENTS = 4096
     GRID = 512
+    # The lanes of a row that are left before some rows are folded together.
+    FOLDED = 8
+    # The same where the largest is sought: fewer are not a vector of binary32.
+    LARGEST_LANES = 16
+    # Rows of a softmax that are folded together.
+    MOST_ROWS = 64
+    # Rows of columns that are worked on together: the sums stay in registers.
+    ROWS_TOGETHER = 4
 
 ctypedef double wide
 ctypedef Py_ssize_t size
@@ -26,14 +34,16 @@ cdef extern from "wide.h":
 
 cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
 cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
+cdef real greater(real a, real b) noexcept nogil
+cdef void largest_of_blocks(const real* x, output m) noexcept nogil
 cdef void lanes_of_largest(const real* x, size n, output m) noexcept nogil
 cdef void larger_neighbours(const real* source, output target, size n) noexcept nogil
-cdef void fold_largest(real* m, real* other, size rows) noexcept nogil
+cdef void fold_largest_lanes(const real* m, output folded) noexcept nogil
 cdef void add_neighbours(const wide* total, const wide* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void sum_neighbours(const wide* source, wides target, size n) noexcept nogil
 cdef void fold_sums(wide* total, wide* sums, size rows) noexcept nogil
 cdef wide sum_of_lanes(wide* total, wide* other) noexcept nogil
-cdef void fold_neighbours(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil
+cdef void fold_eighths(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil
 cdef void clear(wide* total, wide* low, size width) noexcept nogil
 cdef (wide, wide) log1p_parts(wide rest, wide rest_low) noexcept nogil
 cdef (wide, wide) accumulate_always(wide total, wide low, wide t) noexcept nogil

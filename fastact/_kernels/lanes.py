@@ -29,13 +29,25 @@ def accumulate_always(total, low, t):
     return s, low + lost
 
 
+def greater(a, b):
+    return b if b > a else a
+
+
+def largest_of_blocks(x, m):
+    """Four blocks for one step of a chain: half the time of one."""
+    for j in range(LANES):
+        m[j] = greater(m[j], greater(greater(x[j], x[LANES + j]), greater(x[2 * LANES + j], x[3 * LANES + j])))
+
+
 def lanes_of_largest(x, n, m):
     """Leave the largest of each lane in m, -inf where there is none. NaN may be passed over."""
     pad_lanes(m, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
-    for block in range(n // LANES):
+    for some in range(n // (4 * LANES)):
+        largest_of_blocks(x + 4 * some * LANES, m)
+    for block in range(n // (4 * LANES) * 4, n // LANES):
         i = block * LANES
         for j in range(LANES):
-            m[j] = x[i + j] if x[i + j] > m[j] else m[j]
+            m[j] = greater(m[j], x[i + j])
 
 
 def larger_neighbours(source, target, n):
@@ -43,13 +55,10 @@ def larger_neighbours(source, target, n):
         target[k] = source[2 * k + 1] if source[2 * k + 1] > source[2 * k] else source[2 * k]
 
 
-def fold_largest(m, other, rows):
-    """Leave the largest of the lanes of each row, one row behind the other, in `other`."""
-    larger_neighbours(m, other, 16 * rows)
-    larger_neighbours(other, m, 8 * rows)
-    larger_neighbours(m, other, 4 * rows)
-    larger_neighbours(other, m, 2 * rows)
-    larger_neighbours(m, other, rows)
+def fold_largest_lanes(m, folded):
+    """Leave the largest of the lanes in the first LARGEST_LANES. There are LANES steps so that they go to vectors."""
+    for j in range(LANES):
+        folded[j] = greater(m[j], m[LARGEST_LANES + j])
 
 
 def add_neighbours(total, low, sums, sums_low, n):
@@ -57,10 +66,11 @@ def add_neighbours(total, low, sums, sums_low, n):
         sums[k], sums_low[k] = accumulate(total[2 * k], low[2 * k], total[2 * k + 1], low[2 * k + 1])
 
 
-def fold_neighbours(total, low, sums, sums_low, rows):
-    """Leave the sum of the lanes of each row, one row behind the other, in `sums`. Several rows hide the latency."""
-    add_neighbours(total, low, sums, sums_low, 16 * rows)
-    add_neighbours(sums, sums_low, total, low, 8 * rows)
+def fold_eighths(total, low, sums, sums_low, rows):
+    """Leave the sum of the FOLDED lanes of each row, one row behind the other, in `sums`.
+
+    Several rows hide the latency.
+    """
     add_neighbours(total, low, sums, sums_low, 4 * rows)
     add_neighbours(sums, sums_low, total, low, 2 * rows)
     add_neighbours(total, low, sums, sums_low, rows)
@@ -72,7 +82,7 @@ def sum_neighbours(source, target, n):
 
 
 def fold_sums(total, sums, rows):
-    """As `fold_neighbours`, without low parts."""
+    """Leave the sum of the lanes of each row, one row behind the other, in `sums`."""
     sum_neighbours(total, sums, 16 * rows)
     sum_neighbours(sums, total, 8 * rows)
     sum_neighbours(total, sums, 4 * rows)

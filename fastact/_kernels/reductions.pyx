@@ -57,9 +57,6 @@ cdef enum:
     SERIAL_BELOW = 65536
     SCRATCH_NUMBERS = 4096
     SCRATCH_PER_COLUMN = 16
-    # Rows this far apart, or a multiple of it, share the few places in the first-level cache: they are packed.
-    CONFLICT = 4096
-    PACKED_TILE = 16384
     NUMBER = 8
 
 
@@ -160,8 +157,7 @@ cdef void cut(Job* job) noexcept nogil:
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
     cdef Py_ssize_t reduced_step = last_step(job, &job.reduced, 0)
     cdef Py_ssize_t segment = last_length(&job.reduced)
-    cdef Py_ssize_t rest, step, few
-    cdef bint has_conflict = False
+    cdef Py_ssize_t rest, step
     cdef int k
     job.all_kept = product(&job.kept)
     job.all_reduced = product(&job.reduced)
@@ -178,10 +174,6 @@ cdef void cut(Job* job) noexcept nogil:
             job.whole = NULL
         elif job.whole != NULL or (job.reduces and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
-            has_conflict = distance(reduced_step) % CONFLICT == 0
-            if has_conflict:
-                few = PACKED_TILE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE
-                job.tile = min(job.tile, max(<Py_ssize_t>NARROWEST_WHOLE, few))
         job.tile = min(job.tile, job.columns)
         if not job.reduces:
             job.piece = min(<Py_ssize_t>PIECE_ROWS, max(<Py_ssize_t>1, CHUNK // job.tile))
@@ -202,7 +194,7 @@ cdef void cut(Job* job) noexcept nogil:
     job.groups = job.all_kept // job.columns * job.tiles
     for k in range(job.operands):
         step = job.item if is_constant(job, k) else last_step(job, &job.kept if job.is_columns else &job.reduced, k)
-        job.is_packed[k] = job.is_flat or has_conflict or step != job.item or job.items[k] != job.item or (
+        job.is_packed[k] = job.is_flat or step != job.item or job.items[k] != job.item or (
             job.is_columns and last_step(job, &job.reduced, k) % job.item != 0
         )
         job.steps[k] = last_step(job, &job.reduced, k) // job.item

@@ -7,7 +7,8 @@ cdef (real, real) exp_term_parts(real x, real shift, real lowest, real bias) noe
 cdef real exp_term(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real other_term(real x, real m, real shift, real lowest, real bias) noexcept nogil
 cdef (real, real) add_term(real total, real low, real scale, real w, real t) noexcept nogil
-cdef (wide, wide) wide_lane(real total, real low) noexcept nogil
+cdef wide terms_of_total(real total) noexcept nogil
+cdef (wide, wide) with_low(wide total, wide total_low, real low) noexcept nogil
 cdef (wide, wide) largest_term(real m) noexcept nogil
 cdef (wide, wide) rest_of_sum(real m, wide count, wide total, wide low) noexcept nogil
 cdef (wide, wide) reciprocal_parts(wide total, wide low) noexcept nogil
@@ -24,7 +25,7 @@ cdef void references_of_rows(
     const real* x, size step, size n, size rows, wide* scratch, real* m, real* shift, real* lowest, real* bias
 ) noexcept nogil
 cdef void start_terms(output total, output low, size n) noexcept nogil
-cdef void widen_lanes(const real* total, const real* low, wides wide_total, wides wide_low) noexcept nogil
+cdef void fold_terms(const real* total, const real* low, wides sums, wides sums_low) noexcept nogil
 cdef void add_terms(
     const real* x, output y, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil
@@ -36,9 +37,13 @@ cdef void terms_of_row(
     const real* x, output y, size n, size ahead, real shift, real lowest, real bias, output total, output low,
     output rest
 ) noexcept nogil
+cdef void largest_terms(
+    const real* m, const real* shift, const real* lowest, const real* bias, output t_top, wides t, wides t_low,
+    wides lost, size n
+) noexcept nogil
 cdef void softmax_factors_of_sums(
-    const real* m, const real* shift, const real* lowest, const real* bias, const wide* total, const wide* low,
-    output t_top, output top, output factor, output factor_low, size n
+    const wide* t, const wide* t_low, const wide* lost, const wide* total, const wide* low, output top, output factor,
+    output factor_low, size n
 ) noexcept nogil
 cdef void multiply_row(
     output y, size n, real factor, real factor_low, real t_top, real top, output rest
@@ -46,7 +51,9 @@ cdef void multiply_row(
 cdef void softmax_of_rows(
     const real* x, size x_step, real* y, size y_step, size n, size rows, wide* scratch
 ) noexcept nogil
+cdef size whole_vectors(size rows) noexcept nogil
 cdef size rows_at_once(size n) noexcept nogil
+cdef size some_rows(size n) noexcept nogil
 cdef void softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real counted(real others, real x, real m) noexcept nogil
@@ -62,7 +69,9 @@ cdef void others_of_row(
     output rest
 ) noexcept nogil
 cdef void count_neighbours(const real* source, output target, size n) noexcept nogil
-cdef void fold_counts(real* count, real* other, size rows) noexcept nogil
+cdef void fold_others(
+    const wide* total, const wide* low, const real* count, wides sums, wides sums_low, output counts
+) noexcept nogil
 cdef void rests_of_sums(
     const real* m, wide n, const real* others, const wide* total, const wide* low, size width,
     wides rest, wides rest_low
@@ -70,29 +79,47 @@ cdef void rests_of_sums(
 cdef wide* exp_sums_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
 cdef void exp_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef void largest_of_columns(const real* x, size width, output m) noexcept nogil
+cdef void largest_of_some_columns(const real* x, size step, size width, output m) noexcept nogil
 cdef void references_of_columns(
     const real* x, size step, size rows, size width, output m, output shift, output lowest, output bias
+) noexcept nogil
+cdef (wide, wide) next_other(
+    real x, real m, real shift, real lowest, real bias, wide total, wide low
 ) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
     wides total, wides low, output count
 ) noexcept nogil
+cdef void add_others_of_some_columns(
+    const real* x, size step, size width, const real* m, const real* shift, const real* lowest, const real* bias,
+    wides total, wides low, output count
+) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil
-cdef void widen(const real* total, const real* low, wides wide_total, wides wide_low, size n) noexcept nogil
 cdef void exp_sums_of_columns(
     const real* x, size step, size rows, size width, wide* piece, wide* scratch
 ) noexcept nogil
 cdef void exp_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef (real, real, real) next_term(
+    real x, real shift, real lowest, real bias, real total, real low
+) noexcept nogil
 cdef void add_terms_of_columns(
     const real* x, output y, size width, const real* shift, const real* lowest, const real* bias, output total, output low
 ) noexcept nogil
+cdef void add_terms_of_some_columns(
+    const real* x, size step, output y, output second, output third, output fourth, size width, const real* shift,
+    const real* lowest, const real* bias, output total, output low
+) noexcept nogil
+cdef void widen_terms(const real* total, const real* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void multiply_columns(
     output y, size width, const real* factor, const real* factor_low, const real* t_top, const real* top
 ) noexcept nogil
 cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef (wide, wide) log_of_sum(wide m, wide rest, wide rest_low) noexcept nogil
-cdef void logs_of_sums(const wide* pieces, size n, wides high, wides low) noexcept nogil
+cdef void logs_of_sums(
+    const wide* m, const wide* rest, const wide* rest_low, size n, wides high, wides low
+) noexcept nogil
 @cython.locals(rest=wide, rest_low=wide)
 cdef void combine_column(wide* pieces, size count, size width, size j, wide* stats, size kept) noexcept nogil
 cdef (real, real, real) softmax_factors(wide* stats, size kept) noexcept nogil

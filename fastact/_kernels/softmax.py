@@ -28,8 +28,8 @@ def exp_term_parts(x, shift, lowest, bias):
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
     k = shifted - bias
-    r = fma(k, -LN2, x)
-    return power_of_two(shifted), r + exp_rest(r, k * -LN2_LOW)
+    r = fma(k, -LN2_LOW, fma(k, -LN2, x))
+    return power_of_two(shifted), fma(r * r, exp_polynomial(r), r)
 
 
 def exp_term(x, shift, lowest, bias):
@@ -38,14 +38,9 @@ def exp_term(x, shift, lowest, bias):
 
 
 def other_term(x, m, shift, lowest, bias):
-    """Return the term of an element, 0 for the largest; 2 operations less than in `exp_term_parts` do for a sum."""
-    x = x - shift if x != m else lowest
-    x = lowest if x < lowest else x
-    shifted = fma(x, LOG2_E, bias)
-    k = shifted - bias
-    r = fma(k, -LN2_LOW, fma(k, -LN2, x))
-    scale = power_of_two(shifted)
-    return fma(scale, fma(r * r, exp_polynomial(r), r), scale)
+    """Return the term of an element, 0 for the largest."""
+    t = exp_term(x, shift, lowest, bias)
+    return t if x != m else ZERO
 
 
 def add_term(total, low, scale, w, t):
@@ -57,10 +52,14 @@ def add_term(total, low, scale, w, t):
     return s, low + fma(scale, w, scale - (s - total))
 
 
-def wide_lane(total, low):
-    """Return total + low, without what total starts with, in accumulators."""
-    total = total - ONE / TERM_UNIT
-    return wide_sum(total, ZERO if SUM_ROUNDS > ZERO else low), wide_of(low if SUM_ROUNDS > ZERO else ZERO)
+def terms_of_total(total):
+    """Return a total without what it starts with, in accumulators."""
+    return wide_of(total - ONE / TERM_UNIT)
+
+
+def with_low(total, total_low, low):
+    """Return (total, total_low) after the addition of what a total's low part is."""
+    return wide_sum(total, ZERO if SUM_ROUNDS > ZERO else low), wide_sum(total_low, low if SUM_ROUNDS > ZERO else ZERO)
 
 
 def largest_term(m):
@@ -97,7 +96,8 @@ def largest_result(t, t_low, inverse, inverse_low):
 
 
 def result(t, factor, factor_low, t_top, top):
-    return top if t == t_top else fma(t, factor, t * factor_low)
+    """Return a term's quotient. TERM_UNIT comes last: near the smallest numbers t*factor_low would be subnormal."""
+    return top if t == t_top else fma(t, factor, t * factor_low) * TERM_UNIT
 
 
 def rounded_parts(high, low):
@@ -126,11 +126,14 @@ def references(m, shift, lowest, bias, n):
 def references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias):
     lanes, largest = reals(scratch), reals(scratch + GRID)
     for i in range(rows):
-        lanes_of_largest(x + i * step, n, lanes + i * LANES)
-    fold_largest(lanes, largest, rows)
-    for i in range(rows):
-        m[i] = largest[i]
-    references(m, shift, lowest, bias, ROWS_AT_ONCE)
+        lanes_of_largest(x + i * step, n, lanes)
+        fold_largest_lanes(lanes, largest + i * LARGEST_LANES)
+    width = whole_vectors(rows)
+    larger_neighbours(largest, lanes, 8 * width)
+    larger_neighbours(lanes, largest, 4 * width)
+    larger_neighbours(largest, lanes, 2 * width)
+    larger_neighbours(lanes, m, width)
+    references(m, shift, lowest, bias, width)
 
 
 def start_terms(total, low, n):
@@ -139,9 +142,14 @@ def start_terms(total, low, n):
         low[j] = ZERO
 
 
-def widen_lanes(total, low, wide_total, wide_low):
-    for j in range(LANES):
-        wide_total[j], wide_low[j] = wide_lane(total[j], low[j])
+def fold_terms(total, low, sums, sums_low):
+    """Leave the sums of a row's lanes in FOLDED of them. `low` is small: there, roundings do not count."""
+    for j in range(FOLDED):
+        lost = (low[j] + low[j + 8]) + (low[j + 16] + low[j + 24])
+        a, a_low = accumulate(terms_of_total(total[j]), 0.0, terms_of_total(total[j + 8]), 0.0)
+        b, b_low = accumulate(terms_of_total(total[j + 16]), 0.0, terms_of_total(total[j + 24]), 0.0)
+        a, a_low = accumulate(a, a_low, b, b_low)
+        sums[j], sums_low[j] = with_low(a, a_low, lost)
 
 
 def add_terms(x, y, shift, lowest, bias, total, low):
@@ -175,15 +183,24 @@ def terms_of_row(x, y, n, ahead, shift, lowest, bias, total, low, rest):
         terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest)
 
 
-def softmax_factors_of_sums(m, shift, lowest, bias, total, low, t_top, top, factor, factor_low, n):
-    """Find the factors, and the largest result. The largest term, often nearly all of the sum, is put right in it."""
+def largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, n):
+    """Find the largest term as it is in the sum, exactly in two parts, and what the first lost.
+
+    Before the sums, not after them: then the processor has nothing else to do.
+    """
     for j in range(n):
         scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
         t_top[j] = fma(scale, w, scale)
-        t, t_low = largest_term(m[j])
-        inverse, inverse_low = reciprocal_parts(total[j] * TERM_UNIT, low[j] * TERM_UNIT + (((t - 1.0) - w) + t_low))
-        top[j] = largest_result(t, t_low, inverse, inverse_low)
-        factor[j], factor_low[j] = rounded_parts(inverse * TERM_UNIT, inverse_low * TERM_UNIT)
+        t[j], t_low[j] = largest_term(m[j])
+        lost[j] = ((t[j] - 1.0) - w) + t_low[j]
+
+
+def softmax_factors_of_sums(t, t_low, lost, total, low, top, factor, factor_low, n):
+    """Find the factors, and the largest result. The largest term, often nearly all of the sum, is put right in it."""
+    for j in range(n):
+        inverse, inverse_low = reciprocal_parts(total[j] * TERM_UNIT, low[j] * TERM_UNIT + lost[j])
+        top[j] = largest_result(t[j], t_low[j], inverse, inverse_low)
+        factor[j], factor_low[j] = rounded_parts(inverse, inverse_low)
 
 
 def multiply_row(y, n, factor, factor_low, t_top, top, rest):
@@ -197,21 +214,29 @@ def multiply_row(y, n, factor, factor_low, t_top, top, rest):
 
 
 def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
-    """At most ROWS_AT_ONCE rows that stay in the first-level cache: the terms are kept in y."""
+    """At most MOST_ROWS rows that stay in the first-level cache: the terms are kept in y."""
     total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
     lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 5 * GRID)
-    m, shift, lowest = reals(scratch + 6 * GRID), reals(scratch + 6 * GRID + 16), reals(scratch + 6 * GRID + 32)
-    bias, t_top, top = reals(scratch + 6 * GRID + 48), reals(scratch + 6 * GRID + 64), reals(scratch + 6 * GRID + 80)
-    factor, factor_low = reals(scratch + 6 * GRID + 96), reals(scratch + 6 * GRID + 112)
+    t, t_low, lost = scratch + 6 * GRID, scratch + 6 * GRID + MOST_ROWS, scratch + 6 * GRID + 2 * MOST_ROWS
+    m = reals(scratch + 6 * GRID + 3 * MOST_ROWS)
+    shift, lowest, bias, t_top = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, m + 4 * MOST_ROWS
+    top, factor, factor_low = m + 5 * MOST_ROWS, m + 6 * MOST_ROWS, m + 7 * MOST_ROWS
+    width = whole_vectors(rows)
     references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
+    largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, width)
     for i in range(rows):
         row, terms = x + i * x_step, y + i * y_step
         terms_of_row(row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
-        widen_lanes(lanes, lanes_low, total + i * LANES, low + i * LANES)
-    fold_neighbours(total, low, sums, sums_low, rows)
-    softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, ROWS_AT_ONCE)
+        fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
+    fold_eighths(total, low, sums, sums_low, width)
+    softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
     for i in range(rows):
         multiply_row(y + i * y_step, n, factor[i], factor_low[i], t_top[i], top[i], rest)
+
+
+def whole_vectors(rows):
+    """Return how many numbers are computed for some rows: as many as fill vectors."""
+    return (rows + 7) // 8 * 8
 
 
 def rows_at_once(n):
@@ -219,9 +244,14 @@ def rows_at_once(n):
     return max(1, min(ROWS_AT_ONCE, FEW_ELEMENTS // n))
 
 
+def some_rows(n):
+    """Return how many rows of length n stay in the first-level cache: what is done once for all takes long."""
+    return max(1, min(MOST_ROWS, FEW_ELEMENTS // n))
+
+
 def softmax_whole_row(args, lengths):
     x, y, rows = operand(args, X), operand(args, X + 1), lengths[WIDTH]
-    at_once = rows_at_once(lengths[ROWS])
+    at_once = some_rows(lengths[ROWS])
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         softmax_of_rows(
@@ -267,17 +297,18 @@ def others_of_row(x, n, ahead, m, shift, lowest, bias, total, low, count, rest):
         others_of_blocks(x, n, ahead, m, shift, lowest, bias, total, low, count, rest)
 
 
+def fold_others(total, low, count, sums, sums_low, counts):
+    """Leave what is known of a row's lanes in FOLDED of them."""
+    for j in range(FOLDED):
+        a, a_low = accumulate(total[j], low[j], total[j + 8], low[j + 8])
+        b, b_low = accumulate(total[j + 16], low[j + 16], total[j + 24], low[j + 24])
+        sums[j], sums_low[j] = accumulate(a, a_low, b, b_low)
+        counts[j] = (count[j] + count[j + 8]) + (count[j + 16] + count[j + 24])
+
+
 def count_neighbours(source, target, n):
     for k in range(n):
         target[k] = source[2 * k] + source[2 * k + 1]
-
-
-def fold_counts(count, other, rows):
-    count_neighbours(count, other, 16 * rows)
-    count_neighbours(other, count, 8 * rows)
-    count_neighbours(count, other, 4 * rows)
-    count_neighbours(other, count, 2 * rows)
-    count_neighbours(count, other, rows)
 
 
 def rests_of_sums(m, n, others, total, low, width, rest, rest_low):
@@ -286,23 +317,25 @@ def rests_of_sums(m, n, others, total, low, width, rest, rest_low):
 
 
 def exp_sums_of_rows(x, step, n, rows, scratch):
-    """Return the pieces of at most ROWS_AT_ONCE rows, in scratch: m, rest and its low part."""
+    """Return the pieces of at most MOST_ROWS rows, in scratch: m, rest and its low part."""
     total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
-    count, counts, rest = reals(scratch + 4 * GRID), reals(scratch + 5 * GRID), reals(scratch + 6 * GRID)
-    m, shift, lowest = reals(scratch + 7 * GRID), reals(scratch + 7 * GRID + 16), reals(scratch + 7 * GRID + 32)
-    bias, pieces = reals(scratch + 7 * GRID + 48), scratch + 7 * GRID + 64
+    lanes, lanes_low, count = scratch + 4 * GRID, scratch + 4 * GRID + LANES, reals(scratch + 4 * GRID + 2 * LANES)
+    rest, counts, m = reals(scratch + 4 * GRID + 3 * LANES), reals(scratch + 5 * GRID), reals(scratch + 6 * GRID)
+    shift, lowest, bias, pieces = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, scratch + 7 * GRID
+    some_counts = reals(pieces + 3 * MOST_ROWS)
+    width = whole_vectors(rows)
     references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
     for i in range(rows):
-        k = i * LANES
-        row, ahead = x + i * step, rows * step
-        others_of_row(row, n, ahead, m[i], shift[i], lowest[i], bias[i], total + k, low + k, count + k, rest)
-    fold_neighbours(total, low, sums, sums_low, rows)
-    fold_counts(count, counts, rows)
+        others_of_row(x + i * step, n, rows * step, m[i], shift[i], lowest[i], bias[i], lanes, lanes_low, count, rest)
+        fold_others(lanes, lanes_low, count, total + i * FOLDED, low + i * FOLDED, counts + i * FOLDED)
+    fold_eighths(total, low, sums, sums_low, width)
+    count_neighbours(counts, some_counts, 4 * width)
+    count_neighbours(some_counts, counts, 2 * width)
+    count_neighbours(counts, some_counts, width)
     # With those that fill up the last lanes.
     all_lanes = (n + LANES - 1) // LANES * LANES
-    rests, rests_low = pieces + ROWS_AT_ONCE, pieces + 2 * ROWS_AT_ONCE
-    rests_of_sums(m, all_lanes, counts, sums, sums_low, ROWS_AT_ONCE, rests, rests_low)
-    for i in range(ROWS_AT_ONCE):
+    rests_of_sums(m, all_lanes, some_counts, sums, sums_low, width, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS)
+    for i in range(width):
         pieces[i] = m[i]
     return pieces
 
@@ -311,36 +344,57 @@ def exp_sums_row(args, lengths):
     piece = numbers(args, PIECES)
     pieces = exp_sums_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, numbers(args, SCRATCH))
     for k in range(3):
-        piece[k] = pieces[k * ROWS_AT_ONCE]
+        piece[k] = pieces[k * MOST_ROWS]
 
 
 # ---- A piece of columns.
 
 
+def largest_of_columns(x, width, m):
+    for j in range(width):
+        m[j] = greater(m[j], x[j])
+
+
+def largest_of_some_columns(x, step, width, m):
+    """ROWS_TOGETHER rows: what is known of a column is loaded and stored once."""
+    for j in range(width):
+        m[j] = greater(m[j], greater(greater(x[j], x[step + j]), greater(x[2 * step + j], x[3 * step + j])))
+
+
 def references_of_columns(x, step, rows, width, m, shift, lowest, bias):
     for j in range(width):
         m[j] = x[j]
-    for i in range(1, rows):
-        for j in range(width):
-            m[j] = x[i * step + j] if x[i * step + j] > m[j] else m[j]
+    for some in range(rows // ROWS_TOGETHER):
+        largest_of_some_columns(x + some * ROWS_TOGETHER * step, step, width, m)
+    for i in range(rows // ROWS_TOGETHER * ROWS_TOGETHER, rows):
+        largest_of_columns(x + i * step, width, m)
     references(m, shift, lowest, bias, width)
+
+
+def next_other(x, m, shift, lowest, bias, total, low):
+    """Return the sum with the term of x, if that is not the largest."""
+    return accumulate(total, low, wide_of(other_term(x, m, shift, lowest, bias)), 0.0)
 
 
 def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
     for j in range(width):
-        t = other_term(x[j], m[j], shift[j], lowest[j], bias[j])
-        total[j], low[j] = accumulate(total[j], low[j], wide_of(t), 0.0)
+        total[j], low[j] = next_other(x[j], m[j], shift[j], lowest[j], bias[j], total[j], low[j])
         count[j] = counted(count[j], x[j], m[j])
+
+
+def add_others_of_some_columns(x, step, width, m, shift, lowest, bias, total, low, count):
+    for j in range(width):
+        s, s_low = next_other(x[j], m[j], shift[j], lowest[j], bias[j], total[j], low[j])
+        s, s_low = next_other(x[step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
+        s, s_low = next_other(x[2 * step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
+        total[j], low[j] = next_other(x[3 * step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
+        others = counted(counted(count[j], x[j], m[j]), x[step + j], m[j])
+        count[j] = counted(counted(others, x[2 * step + j], m[j]), x[3 * step + j], m[j])
 
 
 def clear_reals(x, n):
     for j in range(n):
         x[j] = ZERO
-
-
-def widen(total, low, wide_total, wide_low, n):
-    for j in range(n):
-        wide_total[j], wide_low[j] = wide_lane(total[j], low[j])
 
 
 def exp_sums_of_columns(x, step, rows, width, piece, scratch):
@@ -350,7 +404,10 @@ def exp_sums_of_columns(x, step, rows, width, piece, scratch):
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
     clear(total, low, width)
     clear_reals(count, width)
-    for i in range(rows):
+    for some in range(rows // ROWS_TOGETHER):
+        i = some * ROWS_TOGETHER
+        add_others_of_some_columns(x + i * step, step, width, m, shift, lowest, bias, total, low, count)
+    for i in range(rows // ROWS_TOGETHER * ROWS_TOGETHER, rows):
         add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
     for j in range(width):
         piece[j] = m[j]
@@ -363,12 +420,26 @@ def exp_sums_columns(args, lengths):
     )
 
 
+def next_term(x, shift, lowest, bias, total, low):
+    """Return the term of x, and the sum with it."""
+    scale, w = exp_term_parts(x, shift, lowest, bias)
+    t = fma(scale, w, scale)
+    total, low = add_term(total, low, scale, w, t)
+    return t, total, low
+
+
 def add_terms_of_columns(x, y, width, shift, lowest, bias, total, low):
     for j in range(width):
-        scale, w = exp_term_parts(x[j], shift[j], lowest[j], bias[j])
-        t = fma(scale, w, scale)
-        y[j] = t
-        total[j], low[j] = add_term(total[j], low[j], scale, w, t)
+        y[j], total[j], low[j] = next_term(x[j], shift[j], lowest[j], bias[j], total[j], low[j])
+
+
+def add_terms_of_some_columns(x, step, y, second, third, fourth, width, shift, lowest, bias, total, low):
+    for j in range(width):
+        s, s_low = total[j], low[j]
+        y[j], s, s_low = next_term(x[j], shift[j], lowest[j], bias[j], s, s_low)
+        second[j], s, s_low = next_term(x[step + j], shift[j], lowest[j], bias[j], s, s_low)
+        third[j], s, s_low = next_term(x[2 * step + j], shift[j], lowest[j], bias[j], s, s_low)
+        fourth[j], total[j], low[j] = next_term(x[3 * step + j], shift[j], lowest[j], bias[j], s, s_low)
 
 
 def multiply_columns(y, width, factor, factor_low, t_top, top):
@@ -376,23 +447,34 @@ def multiply_columns(y, width, factor, factor_low, t_top, top):
         y[j] = result(y[j], factor[j], factor_low[j], t_top[j], top[j])
 
 
+def widen_terms(total, low, sums, sums_low, n):
+    for j in range(n):
+        sums[j], sums_low[j] = with_low(terms_of_total(total[j]), 0.0, low[j])
+
+
 def softmax_whole_columns(args, lengths):
     """Whole columns that stay in the second-level cache."""
     x, y, rows, width = operand(args, X), operand(args, X + 1), lengths[ROWS], lengths[WIDTH]
-    scratch = numbers(args, SCRATCH)
-    total, low, m = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    shift, lowest, bias = reals(scratch + 3 * width), reals(scratch + 4 * width), reals(scratch + 5 * width)
-    t_top, top = reals(scratch + 6 * width), reals(scratch + 7 * width)
-    factor, factor_low = reals(scratch + 8 * width), reals(scratch + 9 * width)
-    sums, sums_low = scratch + 10 * width, scratch + 11 * width
-    references_of_columns(x, lengths[STEP], rows, width, m, shift, lowest, bias)
+    x_step, y_step, scratch = lengths[STEP], lengths[STEP + 1], numbers(args, SCRATCH)
+    sums, sums_low, t, t_low = scratch, scratch + width, scratch + 2 * width, scratch + 3 * width
+    lost, total = scratch + 4 * width, reals(scratch + 5 * width)
+    low, m, shift, lowest = total + width, total + 2 * width, total + 3 * width, total + 4 * width
+    bias, t_top, top, factor = total + 5 * width, total + 6 * width, total + 7 * width, total + 8 * width
+    factor_low = total + 9 * width
+    references_of_columns(x, x_step, rows, width, m, shift, lowest, bias)
     start_terms(total, low, width)
+    together = rows // ROWS_TOGETHER * ROWS_TOGETHER
+    for some in range(rows // ROWS_TOGETHER):
+        row, terms = x + some * ROWS_TOGETHER * x_step, y + some * ROWS_TOGETHER * y_step
+        second, third, fourth = terms + y_step, terms + 2 * y_step, terms + 3 * y_step
+        add_terms_of_some_columns(row, x_step, terms, second, third, fourth, width, shift, lowest, bias, total, low)
+    for i in range(together, rows):
+        add_terms_of_columns(x + i * x_step, y + i * y_step, width, shift, lowest, bias, total, low)
+    widen_terms(total, low, sums, sums_low, width)
+    largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, width)
+    softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
     for i in range(rows):
-        add_terms_of_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, total, low)
-    widen(total, low, sums, sums_low, width)
-    softmax_factors_of_sums(m, shift, lowest, bias, sums, sums_low, t_top, top, factor, factor_low, width)
-    for i in range(rows):
-        multiply_columns(y + i * lengths[STEP + 1], width, factor, factor_low, t_top, top)
+        multiply_columns(y + i * y_step, width, factor, factor_low, t_top, top)
 
 
 # ---- Statistics from pieces.
@@ -405,9 +487,9 @@ def log_of_sum(m, rest, rest_low):
     return high, low + log_sum_low
 
 
-def logs_of_sums(pieces, n, high, low):
+def logs_of_sums(m, rest, rest_low, n, high, low):
     for j in range(n):
-        high[j], low[j] = log_of_sum(pieces[j], pieces[n + j], pieces[2 * n + j])
+        high[j], low[j] = log_of_sum(m[j], rest[j], rest_low[j])
 
 
 def combine_column(pieces, count, width, j, stats, kept):
@@ -438,7 +520,7 @@ def softmax_factors(stats, kept):
     total = t * one
     total_low = wide_fma(t, one, -total) + (t * one_low + t_low * one)
     inverse, inverse_low = reciprocal_parts(total, total_low)
-    factor, factor_low = rounded_parts(inverse * TERM_UNIT, inverse_low * TERM_UNIT)
+    factor, factor_low = rounded_parts(inverse, inverse_low)
     top, _ = reciprocal_parts(one, one_low)
     return factor + narrow(m - m), factor_low, narrow(top + (m - m))
 
@@ -505,12 +587,12 @@ def log_softmax_apply_row(args, lengths):
 def exp_sums_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
     scratch, stats, kept, rows = numbers(args, SCRATCH), numbers(args, STATS), lengths[KEPT], lengths[WIDTH]
-    at_once = rows_at_once(lengths[ROWS])
+    at_once = some_rows(lengths[ROWS])
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
         pieces = exp_sums_of_rows(operand(args, X) + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
-        logs_of_sums(pieces, ROWS_AT_ONCE, scratch, scratch + GRID)
+        logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
         for i in range(some):
             stats[first + i] = scratch[i]
             stats[kept + first + i] = scratch[GRID + i]
@@ -519,12 +601,12 @@ def exp_sums_whole_row(args, lengths):
 def log_softmax_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache."""
     x, y, scratch, rows = operand(args, X), operand(args, X + 1), numbers(args, SCRATCH), lengths[WIDTH]
-    at_once = rows_at_once(lengths[ROWS])
+    at_once = some_rows(lengths[ROWS])
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
         pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
-        logs_of_sums(pieces, ROWS_AT_ONCE, scratch, scratch + GRID)
+        logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
         for i in range(some):
             high, low = rounded_parts(scratch[i], scratch[GRID + i])
             subtract_parts(
@@ -555,7 +637,7 @@ def log_softmax_whole_columns(args, lengths):
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
     piece, log, log_low = scratch + 7 * width, scratch + 10 * width, scratch + 11 * width
     exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
-    logs_of_sums(piece, width, log, log_low)
+    logs_of_sums(piece, piece + width, piece + 2 * width, width, log, log_low)
     subtract_logs(args, lengths, log, log_low)
 
 
@@ -563,4 +645,4 @@ def exp_sums_whole_columns(args, lengths):
     width, scratch, stats = lengths[WIDTH], numbers(args, SCRATCH), numbers(args, STATS)
     piece = scratch + 7 * width
     exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
-    logs_of_sums(piece, width, stats, stats + lengths[KEPT])
+    logs_of_sums(piece, piece + width, piece + 2 * width, width, stats, stats + lengths[KEPT])
