@@ -208,28 +208,30 @@ def test_variance_where_data_drift_or_begin_far_away():
         assert abs(fastact.moments(x)[1] - exact) <= 4 * np.spacing(np.float32(exact))
 
 
-# What a center that is no mean, or a chain of float32, could lose.
-ADVERSARIES = {
-    "sorted": lambda g, n: np.sort(g.standard_normal(n)),
-    "step": lambda g, n: np.where(np.arange(n) < n // 2, 0.1, 1.7),
-    "late step": lambda g, n: np.where(np.arange(n) < n - 1 - n // 30, 0.1, 1.7),
-    "alternating": lambda g, n: np.where(np.arange(n) % 2, 0.3, -1.1),
-    "two values": lambda g, n: np.where(g.random(n) < 0.3, 0.7, 2.3),
-    "outlier first": lambda g, n: np.where(np.arange(n) == 0, 1e6, g.standard_normal(n)),
-    "outlier last": lambda g, n: np.where(np.arange(n) == n - 1, -1e6, g.standard_normal(n)),
-    "outlier in the middle": lambda g, n: np.where(np.arange(n) == n // 2, 1e4, g.standard_normal(n)),
-    "spikes": lambda g, n: np.where(np.arange(n) % 64 < 16, 1.0, 2.3e-4),
-    "drift": lambda g, n: np.arange(n) // 100 * 1e4 + g.standard_normal(n),
-    "sorted at 1e6": lambda g, n: np.sort(g.standard_normal(n)) + 1e6,
-    "wide": lambda g, n: np.exp(3 * g.standard_normal(n)),
-}
+def adversaries(n, seed=0):
+    """Return rows with which a center that is no mean, or a chain of float32, could lose digits."""
+    generator, i = np.random.default_rng(seed), np.arange(n)
+    x = generator.standard_normal(n)
+    return {
+        "sorted": np.sort(x),
+        "step": np.where(i < n // 2, 0.1, 1.7),
+        "late step": np.where(i < n - 1 - n // 30, 0.1, 1.7),
+        "alternating": np.where(i % 2, 0.3, -1.1),
+        "two values": np.where(generator.random(n) < 0.3, 0.7, 2.3),
+        "outlier first": np.where(i == 0, 1e6, x),
+        "outlier last": np.where(i == n - 1, -1e6, x),
+        "outlier in the middle": np.where(i == n // 2, 1e4, x),
+        "spikes": np.where(i % 64 < 16, 1.0, 2.3e-4),
+        "drift": i // 100 * 1e4 + x,
+        "sorted at 1e6": np.sort(x) + 1e6,
+        "wide": np.exp(3 * x),
+    }
 
 
-@pytest.mark.parametrize("kind", ADVERSARIES)
+@pytest.mark.parametrize("kind", adversaries(9))
 @pytest.mark.parametrize("n", [9, 16, 31, 128, 257, 700, 1000, 5000])
 def test_float32_moments_of_adversaries(kind, n):
-    generator = np.random.default_rng(n)
-    rows = np.array([ADVERSARIES[kind](generator, n) for _ in range(20)], np.float32)
+    rows = np.array([adversaries(n, seed)[kind] for seed in range(20)], np.float32)
     wide = rows.astype(np.longdouble)
     mean, var = wide.mean(1), wide.var(1)
     deviation = np.sqrt(var)

@@ -5,12 +5,12 @@ of 8, 16 or 32 elements is read twice from the first-level cache: once for its c
 sums of d = x - center and of d*d; then these are moved to the shift of the piece in binary64. A row is 16 such columns
 side by side.
 
-With u = 2**-24: d has an error of u, a chain of four squares adds at most 4*u and the tree over the chains u a level, so
-the sum of squares about the center is right to 9*u, were every rounding as large as it can be and all of one sign; the
-sum of d is right to 6*u*sum(abs(d)). Centers that are off, by rounding or since 18 bits of them are taken, do no harm: d
-is exact where the mean is far larger than the deviations. What lies between centers is exact in binary64. So it does not
-matter whether the data are sorted, have a step or drift. Measured on such data, the variance is right to 3.5 ULP; where
-one element is far from all others, once in a million rows to 5.
+With u = 2**-24: d has an error of u, a chain of four squares adds at most 4*u and the tree over the chains u a level,
+so the sum of squares about the center is right to 9*u, were every rounding as large as it can be and all of one sign;
+the sum of d is right to 6*u*sum(abs(d)). Centers that are off, by rounding or since 18 bits of them are taken, do no
+harm: d is exact where the mean is far larger than the deviations. What lies between centers is exact in binary64. So it
+does not matter whether the data are sorted, have a step or drift. Measured on such data, the variance is right to 3.5
+ULP; where one element is far from all others, once in a million rows to 5.
 
 float32 ends: a square beyond 3e38 is inf, one below 1e-38 loses digits or is 0, which does not matter where eps or the
 other squares are larger. `chains_suffice` says so; where it does not, the sums are made again in binary64.
