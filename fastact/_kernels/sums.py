@@ -67,7 +67,7 @@ def squares_of_rows(x, step, n, rows, least, total):
     other = total + GRID
     if SUM_ROUNDS > ZERO:
         for i in range(rows):
-            total[i] = sum_of_row(square_of, x + i * step, n, rows * step, other)
+            total[i] = sum_of_row(square_of, x + i * step, n, rows_at_once(n) * step, other)
     else:
         for i in range(rows):
             chained_squares_of_row(x + i * step, n, rows * step, total + i * CHAINS)
@@ -75,6 +75,11 @@ def squares_of_rows(x, step, n, rows, least, total):
         for i in range(rows):
             if not least <= total[i] <= 1e100:
                 total[i] = sum_of_row(square_of, x + i * step, n, 0, other)
+
+
+def squares_at_once(n):
+    """Return how many rows are summed before they are scaled: float64 has nothing to fold, one is still in the cache."""
+    return 1 if SUM_ROUNDS > ZERO else rows_at_once(n)
 
 
 def least_of_chains(n, eps):
@@ -240,7 +245,7 @@ def scale_apply_row(args, lengths):
 def norm_2_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache. The other norms go piece by piece."""
     x, y, eps = operand(args, X), output_of(args, X + 1), numbers(args, PARAMETERS)[0]
-    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), rows_at_once(lengths[ROWS])
+    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), squares_at_once(lengths[ROWS])
     least = least_of_chains(n, 0.0) - eps * eps
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
@@ -301,7 +306,7 @@ def rms_norm_apply_row(args, lengths):
 
 def rms_norm_whole_row(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), rows_at_once(lengths[ROWS])
+    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), squares_at_once(lengths[ROWS])
     eps = numbers(args, PARAMETERS)[0]
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
