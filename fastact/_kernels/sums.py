@@ -78,7 +78,7 @@ def squares_of_rows(x, step, n, rows, least, total):
 
 
 def squares_at_once(n):
-    """Return how many rows are summed before they are scaled: float64 has nothing to fold, one is still in the cache."""
+    """Return how many rows are summed before they are scaled. float64 has nothing to fold: one, still in the cache."""
     return 1 if SUM_ROUNDS > ZERO else rows_at_once(n)
 
 
