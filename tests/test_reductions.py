@@ -224,6 +224,83 @@ def test_variance_where_data_drift_or_begin_far_away():
         assert abs(fastact.moments(x)[1] - exact) <= 4 * np.spacing(np.float32(exact))
 
 
+def adversaries(n, seed=0):
+    """Return rows with which a center that is no mean, or a chain of float32, could lose digits."""
+    generator, i = np.random.default_rng(seed), np.arange(n)
+    x = generator.standard_normal(n)
+    return {
+        "sorted": np.sort(x),
+        "step": np.where(i < n // 2, 0.1, 1.7),
+        "late step": np.where(i < n - 1 - n // 30, 0.1, 1.7),
+        "alternating": np.where(i % 2, 0.3, -1.1),
+        "two values": np.where(generator.random(n) < 0.3, 0.7, 2.3),
+        "outlier first": np.where(i == 0, 1e6, x),
+        "outlier last": np.where(i == n - 1, -1e6, x),
+        "outlier in the middle": np.where(i == n // 2, 1e4, x),
+        "spikes": np.where(i % 64 < 16, 1.0, 2.3e-4),
+        "drift": i // 100 * 1e4 + x,
+        "sorted at 1e6": np.sort(x) + 1e6,
+        "wide": np.exp(3 * x),
+    }
+
+
+@pytest.mark.parametrize("kind", adversaries(9))
+@pytest.mark.parametrize("n", [9, 16, 31, 128, 257, 700, 1000, 5000])
+def test_float32_moments_of_adversaries(kind, n):
+    rows = np.array([adversaries(n, seed)[kind] for seed in range(20)], np.float32)
+    wide = rows.astype(np.longdouble)
+    mean, var = wide.mean(1), wide.var(1)
+    deviation = np.sqrt(var)
+    for x, axis in ((rows, 1), (np.ascontiguousarray(rows.T), 0)):
+        got_mean, got_var = fastact.moments(x, axis)
+        assert (np.abs(got_var - var) / np.spacing(var.astype(np.float32))).max() <= 4
+        assert (np.abs(got_mean - mean) / np.spacing(np.maximum(np.abs(mean), deviation).astype(np.float32))).max() <= 2
+        exact = ((wide - mean[:, None]) / np.sqrt(var + 1e-5)[:, None]).astype(float)
+        unit = np.spacing(np.abs(exact).max(1, keepdims=True).astype(np.float32))
+        got = fastact.layer_norm(x, axis=axis)
+        assert (np.abs((got if axis else got.T) - exact) / unit).max() <= 4
+
+
+# Squares that float32 cannot hold, or only some digits of, and sums that it cannot.
+SCALES = (1e38, 1e25, 3e19, 1e18, 1e-18, 3e-20, 1e-22, 1e-25, 1e-37, 1e-42)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("n", [9, 40, 150, 300, 1000, 5000])
+def test_float32_where_squares_overflow_or_vanish(n, scale):
+    """As in float64, where they do neither. The inverse of a deviation has to be a float32."""
+    small = normal((20, n), np.float32, scale=0.5, mean=0.3)
+    rows = (small.astype(float) * scale).clip(-3.4e38, 3.4e38).astype(np.float32)
+    for x, axis in ((rows, 1), (np.ascontiguousarray(rows.T), 0)):
+        wide = x.astype(float)
+        (got_mean, got_var), (mean, var) = fastact.moments(x, axis), fastact.moments(wide, axis)
+        deviation = np.maximum(np.abs(mean), np.sqrt(var)).astype(np.float32)
+        assert (np.abs(got_mean - mean) <= 2 * np.spacing(deviation)).all()
+        finite = var <= np.finfo(np.float32).max
+        assert (np.abs(got_var - var)[finite] <= 4 * np.spacing(var[finite].astype(np.float32))).all()
+        assert np.isinf(got_var[~finite]).all()
+        if scale < 1e-37:
+            continue
+        for function in (fastact.layer_norm, fastact.rms_norm, fastact.normalize)[: 3 if scale < 1e37 else 2]:
+            got, exact = function(x, axis=axis, eps=0.0), function(wide, axis=axis, eps=0.0)
+            unit = np.spacing(np.abs(exact).max(axis, keepdims=True).astype(np.float32))
+            assert (np.abs(got - exact) <= 4 * unit).all()
+        got, exact = (fastact.batch_norm(a, training=True, eps=0.0, axis=1 - axis) for a in (x, wide))
+        assert (np.abs(got - exact) <= 4 * np.spacing(np.abs(exact).max(axis, keepdims=True).astype(np.float32))).all()
+
+
+@pytest.mark.parametrize("rows", [7, 16, 31, 300, 5000])
+def test_columns_know_nothing_of_their_neighbours(rows):
+    x = normal((rows, 50), np.float32, seed=rows)
+    expected = fastact.moments(x, 0)
+    for bad in (NAN, INF, 1e30, 1e-30):
+        hurt = x.copy()
+        hurt[:, 17] *= 1e-30
+        hurt[rows // 2, 17] = bad
+        for got, before in zip(fastact.moments(hurt, 0), expected, strict=True):
+            assert_same_bits(np.delete(got, 17), np.delete(before, 17))
+
+
 @pytest.mark.slow
 def test_variance_of_1e8_elements():
     x = np.random.default_rng(0).standard_normal(100_000_000, dtype=np.float32)

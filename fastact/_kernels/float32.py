@@ -6,6 +6,9 @@ the relative error of the function it approximates, so that anybody can check or
 """
 
 ZERO = 0.0
+THIRTY_SECOND = 0.03125
+SIXTEENTH = 0.0625
+EIGHTH = 0.125
 QUARTER = 0.25
 THIRD = 0.3333333333333333
 HALF = 0.5
@@ -89,6 +92,8 @@ TERM_ZERO = 191.0
 EXACT_DIFFERENCE = 4096.0
 # exp(x) is a normal number of binary64 from here on.
 EXP_NORMAL = -700.0
+# A product with it cuts the center of a chain, see chains.py.
+CUT = 65.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
 # exp(x) and expm1(x) are infinite from here on; so they are here.

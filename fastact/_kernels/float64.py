@@ -1,6 +1,9 @@
 """What the mathematics needs to know about binary64: see `float32.py`."""
 
 ZERO = 0.0
+THIRTY_SECOND = 0.03125
+SIXTEENTH = 0.0625
+EIGHTH = 0.125
 QUARTER = 0.25
 THIRD = 0.3333333333333333
 HALF = 0.5
@@ -61,6 +64,7 @@ TERM_UNIT = 3.054936363499605e-151
 TERM_ZERO = 1523.0
 EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
+CUT = 65.0
 SUM_ROUNDS = 1.0
 # exp(x) and expm1(x) are infinite from here on; so they are here.
 EXP_MAX = 710.0

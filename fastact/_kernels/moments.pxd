@@ -4,23 +4,52 @@ cdef inline output output_of(char** args, size k) noexcept nogil:
     return <output>args[k]
 
 cdef real finite(real x, real otherwise) noexcept nogil
-cdef void add_deviations(const real* x, real c, wides total, wides square) noexcept nogil
+cdef void add_deviations(const real* x, size width, real c, wides total, wides square) noexcept nogil
 cdef void sums_of_row(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
 cdef void sums_of_rows(
     const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
 ) noexcept nogil
+cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
+cdef void chained_sums_of_row(
+    const real* x, size n, size ahead, real c, wides total, wides square, output rest
+) noexcept nogil
+cdef void chained_sums_of_rows(
+    const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
+) noexcept nogil
+cdef void sums_without_chains(
+    const real* x, size n, real c, wide* scratch, wide* sums, real* rest
+) noexcept nogil
 cdef void centers(const real* x, size step, size rows, output c) noexcept nogil
-cdef void better_centers(const wide* total, size n, output c) noexcept nogil
-cdef real* moments_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
+cdef void better_centers(const wide* total, size n, size rows, output c) noexcept nogil
+cdef real* moments_of_rows(const real* x, size step, size n, size rows, wide* scratch, wide eps) noexcept nogil
 cdef void moments_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_moments(const real* x, size width, const wide* c, wides total, wides square) noexcept nogil
 cdef void add_moments_of_4(
     const real* x, size step, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef void add_8_of_columns(
+    const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void add_16_of_columns(
+    const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void add_few_of_columns(
+    const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+) noexcept nogil
 cdef void moments_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void chained_moments_of_columns(
+    const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+) noexcept nogil
+@cython.locals(few=size)
+cdef void columns_without_chains(
+    const real* x, size step, size rows, size width, const wide* c, wides total, wides square, wides scratch, wide eps
 ) noexcept nogil
 @cython.locals(c="wide*", total="wide*", square="wide*")
 cdef void moments_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -40,7 +69,7 @@ cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef (wide, wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square, wide eps) noexcept nogil
 cdef void statistics_of_rows(
-    size n, const real* c, const wide* total, const wide* square, wide eps,
+    size rows, size n, const real* c, const wide* total, const wide* square, wide eps,
     wides mean, wides mean_low, wides inside, wides factor
 ) noexcept nogil
 cdef wide* whole_moments_of_rows(
@@ -66,7 +95,10 @@ cdef void weigh_normalized(
     const real* x, const real* weight, const real* bias, output y, size n, real mean, real scale, real rest
 ) noexcept nogil
 cdef void normalize_row(
-    const real* x, const real* weight, const real* bias, output y, size n, wide* stats, size kept
+    const real* x, const real* weight, const real* bias, output y, size n, real mean, real scale, real rest
+) noexcept nogil
+cdef void layer_norm_parts(
+    wide* stats, size kept, size count, output mean, output scale, output rest
 ) noexcept nogil
 cdef void layer_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void layer_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil

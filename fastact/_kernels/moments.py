@@ -5,7 +5,8 @@ elements, a shift c, sum(x - c) and sum((x - c)**2); pieces are combined as Chan
 positive terms. Accumulators are binary64.
 
 For float32, c is the first element. It is one of the data, so sum((x - c)**2) is at most n + 1 times the sum about
-the mean: of binary64's 53 bits at most 12 are lost, and 24 are needed, whatever mean/std is. For float64 the piece is
+the mean: of binary64's 53 bits at most 12 are lost, and 24 are needed, whatever mean/std is. What is added up there are
+sums of a few elements in float32, about centers of their own: see `chains.py`. For float64 the piece is
 read a second time, from the cache, with c its mean: the error of a two-pass algorithm, with one pass over memory.
 Welford's update would need a division an element; a shift by the first element of all fails where the data drift.
 """
@@ -15,9 +16,9 @@ def finite(x, otherwise):
     return x if absolute(x) <= LARGEST else otherwise
 
 
-def add_deviations(x, c, total, square):
-    for j in range(LANES):
-        d = wide_sum(x[j], -wide_of(c))
+def add_deviations(x, width, c, total, square):
+    for j in range(width):
+        d = wide_sum(x[j], -c)
         total[j] = total[j] + d
         square[j] = wide_multiply_add(d, d, square[j])
 
@@ -27,10 +28,10 @@ def sums_of_row(x, n, ahead, c, total, square, rest):
     clear(total, square, LANES)
     for block in range(n // LANES):
         will_read_lanes(x + block * LANES + ahead)
-        add_deviations(x + block * LANES, c, total, square)
+        add_deviations(x + block * LANES, LANES, c, total, square)
     if n % LANES > 0:
         pad_lanes(rest, x + n // LANES * LANES, n % LANES, c)
-        add_deviations(rest, c, total, square)
+        add_deviations(rest, LANES, c, total, square)
 
 
 def sums_of_rows(x, step, n, rows, c, scratch, rest):
@@ -42,30 +43,101 @@ def sums_of_rows(x, step, n, rows, c, scratch, rest):
     fold_sums(square, scratch + GRID, rows)
 
 
+def add_8_of_row(x, c, total, square):
+    for j in range(CHAINS):
+        s, q = moments_of_8(x + j, CHAINS, c)
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_16_of_row(x, c, total, square):
+    for j in range(CHAINS):
+        s, q = moments_of_16(x + j, CHAINS, c)
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_32_of_row(x, c, total, square):
+    for j in range(CHAINS):
+        s, q = moments_of_32(x + j, CHAINS, c)
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_few_of_row(x, n, c, total, square, rest):
+    for block in range(n // CHAINS):
+        add_deviations(x + block * CHAINS, CHAINS, c, total, square)
+    if n % CHAINS > 0:
+        pad_lanes(rest, x + n // CHAINS * CHAINS, n % CHAINS, c)
+        add_deviations(rest, CHAINS, c, total, square)
+
+
+def chained_sums_of_row(x, n, ahead, c, total, square, rest):
+    """As `sums_of_row`, by chains."""
+    clear(total, square, CHAINS)
+    for block in range(n // (32 * CHAINS)):
+        i = block * 32 * CHAINS
+        for line in range(CHAINS):
+            will_read_lanes_later(x + i + ahead + line * LANES)
+        add_32_of_row(x + i, c, total, square)
+    i = n // (32 * CHAINS) * (32 * CHAINS)
+    if n - i >= 16 * CHAINS:
+        for line in range(CHAINS // 2):
+            will_read_lanes_later(x + i + ahead + line * LANES)
+        add_16_of_row(x + i, c, total, square)
+        i = i + 16 * CHAINS
+    if n - i >= 8 * CHAINS:
+        add_8_of_row(x + i, c, total, square)
+        i = i + 8 * CHAINS
+    add_few_of_row(x + i, n - i, c, total, square, rest)
+
+
+def chained_sums_of_rows(x, step, n, rows, c, scratch, rest):
+    """As `sums_of_rows`, by chains."""
+    for i in range(rows):
+        row = x + i * step
+        chained_sums_of_row(row, n, rows * step, c[i], scratch + i * CHAINS, scratch + GRID + i * CHAINS, rest)
+    fold_chains(scratch, scratch + 2 * GRID, rows)
+    fold_chains(scratch + GRID, scratch + 2 * GRID, rows)
+
+
+def sums_without_chains(x, n, c, scratch, sums, rest):
+    """Replace the sums of one row."""
+    total, square = scratch + 2 * GRID, scratch + 3 * GRID
+    sums_of_row(x, n, 0, c, total, square, rest)
+    sums[0] = sum_of_lanes(total, total + LANES)
+    sums[GRID] = sum_of_lanes(square, square + LANES)
+
+
 def centers(x, step, rows, c):
     for i in range(rows):
         c[i] = finite(x[i * step], ZERO)
 
 
-def better_centers(total, n, c):
-    for i in range(ROWS_AT_ONCE):
+def better_centers(total, n, rows, c):
+    for i in range(rows):
         c[i] = finite(narrow(c[i] + total[i] / n), c[i])
 
 
-def moments_of_rows(x, step, n, rows, scratch):
+def moments_of_rows(x, step, n, rows, scratch, eps):
     """Return the shifts of at most ROWS_AT_ONCE rows; their sums are left in scratch, see `sums_of_rows`."""
     c, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + ROWS_AT_ONCE)
     centers(x, step, rows, c)
-    sums_of_rows(x, step, n, rows, c, scratch, rest)
     if SUM_ROUNDS > ZERO:
-        better_centers(scratch, n, c)
         sums_of_rows(x, step, n, rows, c, scratch, rest)
+        better_centers(scratch, n, rows, c)
+        sums_of_rows(x, step, n, rows, c, scratch, rest)
+    else:
+        chained_sums_of_rows(x, step, n, rows, c, scratch, rest)
+        for i in range(rows):
+            if not chains_suffice(n, scratch[i], scratch[GRID + i], eps):
+                sums_without_chains(x + i * step, n, c[i], scratch, scratch + i, rest)
     return c
 
 
 def moments_row(args, lengths):
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
-    c = moments_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, scratch)
+    c = moments_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, scratch, numbers(args, PARAMETERS)[0])
     piece[0] = lengths[ROWS]
     piece[1] = c[0]
     piece[2] = scratch[0]
@@ -92,26 +164,71 @@ def add_moments_of_4(x, step, width, c, total, square):
         )
 
 
-def moments_of_columns(x, step, rows, width, c, total, square):
-    clear(total, square, width)
+def add_8_of_columns(x, step, width, c, total, square):
+    for j in range(width):
+        s, q = moments_of_8(x + j, step, c[j])
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_16_of_columns(x, step, width, c, total, square):
+    for j in range(width):
+        s, q = moments_of_16(x + j, step, c[j])
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_few_of_columns(x, step, rows, width, c, total, square):
     for i in range(rows // 4):
         add_moments_of_4(x + 4 * i * step, step, width, c, total, square)
     for i in range(rows // 4 * 4, rows):
         add_moments(x + i * step, width, c, total, square)
 
 
+def moments_of_columns(x, step, rows, width, c, total, square):
+    clear(total, square, width)
+    add_few_of_columns(x, step, rows, width, c, total, square)
+
+
+def chained_moments_of_columns(x, step, rows, width, c, total, square):
+    clear(total, square, width)
+    for i in range(rows // 16):
+        add_16_of_columns(x + 16 * i * step, step, width, c, total, square)
+    i = rows // 16 * 16
+    if rows - i >= 8:
+        add_8_of_columns(x + i * step, step, width, c, total, square)
+        i = i + 8
+    add_few_of_columns(x + i * step, step, rows - i, width, c, total, square)
+
+
+def columns_without_chains(x, step, rows, width, c, total, square, scratch, eps):
+    """Replace the sums of columns where chains do not suffice."""
+    few = 0
+    for j in range(width):
+        few = few + (0 if chains_suffice(rows, total[j], square[j], eps) else 1)
+    if few > 0:
+        moments_of_columns(x, step, rows, width, c, scratch, scratch + width)
+        for j in range(width):
+            suffice = chains_suffice(rows, total[j], square[j], eps)
+            total[j] = total[j] if suffice else scratch[j]
+            square[j] = square[j] if suffice else scratch[width + j]
+
+
 def moments_columns(args, lengths):
     x, rows, width, step = operand(args, X), lengths[ROWS], lengths[WIDTH], lengths[STEP]
-    piece = numbers(args, PIECES)
+    piece, eps = numbers(args, PIECES), numbers(args, PARAMETERS)[0]
     c, total, square = piece + width, piece + 2 * width, piece + 3 * width
     for j in range(width):
         piece[j] = rows
         c[j] = finite(x[j], ZERO)
-    moments_of_columns(x, step, rows, width, c, total, square)
     if SUM_ROUNDS > ZERO:
+        moments_of_columns(x, step, rows, width, c, total, square)
         for j in range(width):
             c[j] = finite(narrow(c[j] + total[j] / rows), narrow(c[j]))
         moments_of_columns(x, step, rows, width, c, total, square)
+    else:
+        chained_moments_of_columns(x, step, rows, width, c, total, square)
+        columns_without_chains(x, step, rows, width, c, total, square, numbers(args, SCRATCH), eps)
 
 
 def add_totals(piece, width, first, n, total, low):
@@ -172,16 +289,16 @@ def moments_of_sums(n, c, total, square, eps):
     return mean, mean_low, inside, 1.0 / wide_sqrt(inside / n + eps)
 
 
-def statistics_of_rows(n, c, total, square, eps, mean, mean_low, inside, factor):
-    for i in range(ROWS_AT_ONCE):
+def statistics_of_rows(rows, n, c, total, square, eps, mean, mean_low, inside, factor):
+    for i in range(rows):
         mean[i], mean_low[i], inside[i], factor[i] = moments_of_sums(n, wide_of(c[i]), total[i], square[i], eps)
 
 
 def whole_moments_of_rows(x, step, n, rows, scratch, eps):
     """Return the statistics of at most ROWS_AT_ONCE rows, as `moments_combine` leaves them, in scratch."""
-    c, stats = moments_of_rows(x, step, n, rows, scratch), scratch + 5 * GRID
+    c, stats = moments_of_rows(x, step, n, rows, scratch, eps), scratch + 5 * GRID
     mean_low, inside, factor = stats + ROWS_AT_ONCE, stats + 2 * ROWS_AT_ONCE, stats + 3 * ROWS_AT_ONCE
-    statistics_of_rows(n, c, scratch, scratch + GRID, eps, stats, mean_low, inside, factor)
+    statistics_of_rows(rows, n, c, scratch, scratch + GRID, eps, stats, mean_low, inside, factor)
     return stats
 
 
@@ -248,6 +365,8 @@ def normalize_apply_columns(args, lengths):
         scale[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j])
         bias[j] = offset(narrow(stats[5 * kept + j]), mean_low, scale[j])
     for i in range(lengths[ROWS]):
+        for tile in range(width // TILE):
+            will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
         normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, scale, bias)
 
 
@@ -294,10 +413,7 @@ def weigh_normalized(x, weight, bias, y, n, mean, scale, rest):
         y[j] = fma(normalized(x[j], mean, scale, rest), weight[j], bias[j])
 
 
-def normalize_row(x, weight, bias, y, n, stats, kept):
-    mean, mean_low = mean_parts(stats, kept)
-    scale = narrow(stats[3 * kept])
-    rest = offset(ZERO, mean_low, scale)
+def normalize_row(x, weight, bias, y, n, mean, scale, rest):
     for tile in range(n // TILE):
         i = tile * TILE
         will_write(y + i + 2 * TILE)
@@ -306,32 +422,30 @@ def normalize_row(x, weight, bias, y, n, stats, kept):
     weigh_normalized(x + i, weight + i, bias + i, y + i, n - i, mean, scale, rest)
 
 
+def layer_norm_parts(stats, kept, count, mean, scale, rest):
+    for k in range(count):
+        mean[k], mean_low = mean_parts(stats + k, kept)
+        scale[k] = narrow(stats[3 * kept + k])
+        rest[k] = offset(ZERO, mean_low, scale[k])
+
+
 def layer_norm_apply_row(args, lengths):
-    normalize_row(
-        operand(args, X),
-        operand(args, X + 1),
-        operand(args, X + 2),
-        output_of(args, X + 3),
-        lengths[ROWS],
-        numbers(args, STATS),
-        lengths[KEPT],
-    )
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    parts = reals(numbers(args, SCRATCH))
+    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 1, parts, parts + 1, parts + 2)
+    normalize_row(x, weight, bias, y, lengths[ROWS], parts[0], parts[1], parts[2])
 
 
 def layer_norm_whole_row(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     n, rows, at_once = lengths[ROWS], lengths[WIDTH], rows_at_once(lengths[ROWS])
+    scratch, eps = numbers(args, SCRATCH), numbers(args, PARAMETERS)[0]
+    mean, scale, rest = reals(scratch), reals(scratch + GRID), reals(scratch + 2 * GRID)
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
-        stats = whole_moments_of_rows(
-            x + first * lengths[STEP],
-            lengths[STEP],
-            n,
-            some,
-            numbers(args, SCRATCH),
-            numbers(args, PARAMETERS)[0],
-        )
+        stats = whole_moments_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, scratch, eps)
+        layer_norm_parts(stats, ROWS_AT_ONCE, some, mean, scale, rest)
         for i in range(some):
             row = first + i
             normalize_row(
@@ -340,8 +454,9 @@ def layer_norm_whole_row(args, lengths):
                 bias + row * lengths[STEP + 2],
                 y + row * lengths[STEP + 3],
                 n,
-                stats + i,
-                ROWS_AT_ONCE,
+                mean[i],
+                scale[i],
+                rest[i],
             )
 
 
@@ -354,10 +469,7 @@ def layer_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    for j in range(width):
-        mean[j], mean_low = mean_parts(stats + j, kept)
-        scale[j] = narrow(stats[3 * kept + j])
-        rest[j] = offset(ZERO, mean_low, scale[j])
+    layer_norm_parts(stats, kept, width, mean, scale, rest)
     for i in range(lengths[ROWS]):
         layer_norm_columns(
             x + i * lengths[STEP],

@@ -64,12 +64,12 @@ def instruction(name: str, real: ir.Type) -> Emit:
     return emit
 
 
-def fetch(builder: ir.IRBuilder, memory: ir.Value, offset: ir.Value, is_written: bool) -> None:
-    """Fetch the cache line at an offset in bytes."""
+def fetch(builder: ir.IRBuilder, memory: ir.Value, offset: ir.Value, is_written: bool, locality: int = 3) -> None:
+    """Fetch the cache line at an offset in bytes, into the first-level cache or, of locality 2, the second."""
     function_type = ir.FunctionType(ir.VoidType(), [POINTER, HALF_WORD, HALF_WORD, HALF_WORD])
     prefetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
     place = builder.gep(builder.bitcast(memory, POINTER), [offset])
-    builder.call(prefetch, [place, HALF_WORD(int(is_written)), HALF_WORD(3), HALF_WORD(1)])
+    builder.call(prefetch, [place, HALF_WORD(int(is_written)), HALF_WORD(locality), HALF_WORD(1)])
 
 
 # ---- primitives.h: numbers of the arrays' precision.
@@ -92,23 +92,21 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         bits = builder.bitcast(x, integer)
         return bits if precision.bits == 32 else builder.trunc(bits, HALF_WORD)
 
-    def will_write(builder: ir.IRBuilder, y: ir.Value) -> None:
-        for byte in range(0, TILE * precision.bits // 8, 64):
-            fetch(builder, y, WORD(byte), is_written=True)
+    def fetched(count: int, is_written: bool, locality: int = 3) -> Emit:
+        """Return what fetches the cache lines of so many elements."""
 
-    def will_read_lanes(builder: ir.IRBuilder, x: ir.Value) -> None:
-        for byte in range(0, ROW_LANES * precision.bits // 8, 64):
-            fetch(builder, x, WORD(byte), is_written=False)
+        def emit(builder: ir.IRBuilder, x: ir.Value) -> None:
+            for byte in range(0, count * precision.bits // 8, 64):
+                fetch(builder, x, WORD(byte), is_written, locality)
 
-    def will_write_lanes(builder: ir.IRBuilder, y: ir.Value) -> None:
-        for byte in range(0, ROW_LANES * precision.bits // 8, 64):
-            fetch(builder, y, WORD(byte), is_written=True)
+        return emit
 
     return {
         "low_bits": low_bits,
-        "will_write": will_write,
-        "will_read_lanes": will_read_lanes,
-        "will_write_lanes": will_write_lanes,
+        "will_write": fetched(TILE, is_written=True),
+        "will_read_lanes": fetched(ROW_LANES, is_written=False),
+        "will_read_lanes_later": fetched(ROW_LANES, is_written=False, locality=2),
+        "will_write_lanes": fetched(ROW_LANES, is_written=True),
         "fma": instruction("fma", precision.llvm_type),
         "multiply_add": instruction("fma", precision.llvm_type),
         "absolute": instruction("fabs", precision.llvm_type),

@@ -47,6 +47,8 @@ cdef enum:
     SHORT = 128
     # Elements of a row, or a tile of columns, that are worked on in one go: they stay in the second-level cache.
     WHOLE = 65536
+    # Elements of arrays that stay there: they can be read again, and tiles be wide.
+    SECOND_LEVEL = 262144
     NARROWEST_TILE = 16
     # Fewer columns than this are not worked on in one go: a cache line of each row is too little of what is fetched.
     NARROWEST_WHOLE = 64
@@ -162,6 +164,8 @@ cdef void cut(Job* job) noexcept nogil:
     job.all_kept = product(&job.kept)
     job.all_reduced = product(&job.reduced)
     job.columns = last_length(&job.kept)
+    # From beyond the second-level cache.
+    cdef bint is_read_twice = job.reduces and job.outputs > 0 and job.all_kept * job.all_reduced > SECOND_LEVEL
     job.is_columns = job.columns >= NARROWEST_TILE and (
         distance(kept_step) < distance(reduced_step) or (job.reduced.count < 2 and job.all_reduced < SHORT_ROW)
     )
@@ -172,7 +176,7 @@ cdef void cut(Job* job) noexcept nogil:
         job.tile = TILE
         if job.all_reduced * NARROWEST_WHOLE > WHOLE:
             job.whole = NULL
-        elif job.whole != NULL or (job.reduces and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
+        elif job.whole != NULL or (is_read_twice and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
         job.tile = min(job.tile, job.columns)
         if not job.reduces:

