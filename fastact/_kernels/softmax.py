@@ -503,8 +503,10 @@ def combine_column(pieces, count, width, j, stats, kept):
         if b != best:
             factor = exp_difference(pieces[3 * b * width + j], m)
             other = pieces[3 * b * width + width + j]
+            other_low = pieces[3 * b * width + 2 * width + j]
             rest, rest_low = accumulate_always(rest, rest_low, factor)
             rest, rest_low = accumulate_always(rest, rest_low, factor * other)
+            rest_low = rest_low + factor * other_low
     stats[j], stats[kept + j] = log_of_sum(m, rest, rest_low)
     stats[2 * kept + j] = m
     stats[3 * kept + j] = rest
@@ -521,8 +523,8 @@ def softmax_factors(stats, kept):
     total_low = wide_fma(t, one, -total) + (t * one_low + t_low * one)
     inverse, inverse_low = reciprocal_parts(total, total_low)
     factor, factor_low = rounded_parts(inverse, inverse_low)
-    top, _ = reciprocal_parts(one, one_low)
-    return factor + narrow(m - m), factor_low, narrow(top + (m - m))
+    top, top_low = reciprocal_parts(one, one_low)
+    return factor + narrow(m - m), factor_low, narrow((top + top_low) + (m - m))
 
 
 def exp_sums_combine(args, lengths):
