@@ -347,7 +347,8 @@ OPERATORS: tuple[Operator, ...] = (
             "array([0.33333333, 0.5       , 1.        ])",
             "array([0.16666667, 0.16666667, 0.        ])",
         ),
-        ulp_float64=1.0,
+        # 1.34 next to -3 without FMA, else 0.67.
+        ulp_float64=1.4,
         ulp_gradient=1.0,
         kinks=(-3.0, 3.0),
     ),
