@@ -9,34 +9,31 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
 from fastact._kernels.arguments import checked
+from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
+    FLOAT32,
+    Operand,
+    Output,
     affine,
     channel_axis,
     checked_number,
     checked_targets,
     elements_along,
     gradient_statistics,
-    numbers_of,
-    per_channel,
-    products,
-    row_parts,
-    set_targets,
-)
-from fastact._kernels.promotion import ARRAY
-from fastact._kernels.reducing import (
-    FLOAT32,
-    Array,
-    Axis,
-    Operand,
-    Output,
     is_half,
     like,
     normalized_axes,
+    numbers_of,
+    per_channel,
+    products,
     real,
     rounded,
-    run,
+    row_parts,
+    set_targets,
     statistics,
 )
+from fastact._kernels.promotion import ARRAY
+from fastact._kernels.reductions import run
 from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
 from fastact.softmax import checked_together, losses

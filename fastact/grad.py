@@ -15,7 +15,7 @@ from fastact._kernels.gated import is_plain, of_one_type
 from fastact._kernels.operators import PUBLIC
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import randomized
-from fastact._kernels.reducing import run
+from fastact._kernels.reductions import run
 from fastact._kernels.variants import gelu_variant
 from fastact.dropout import masked
 

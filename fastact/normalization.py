@@ -10,33 +10,30 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import operands, reductions
 from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
+    Operand,
+    Output,
     affine,
     channel_axis,
     checked_number,
-    elements_along,
-    lay_channels,
-    per_channel,
-    quotients,
-    update,
-    wide_numbers,
-)
-from fastact._kernels.reducing import (
-    Array,
-    Axis,
-    Operand,
-    Output,
     checked_out,
     computable,
     compute_dtype,
+    elements_along,
     kept_shape,
+    lay_channels,
     like,
     normalized_axes,
+    per_channel,
+    quotients,
     real,
     rounded,
-    run,
     statistics,
+    update,
+    wide_numbers,
 )
+from fastact._kernels.reductions import run
 from fastact._kernels.registry import OPERATORS
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastact._kernels.operands import checked_number, numbers_of
+from fastact._kernels.operands import checked_number, numbers_of, real
 from fastact._kernels.random import undisturbed
-from fastact._kernels.reducing import real, run
+from fastact._kernels.reductions import run
 
 __all__ = ["elastic_net_penalty", "l1_penalty", "l2_penalty"]
 

@@ -11,24 +11,23 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastact._kernels import channels
 from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.axes import Array, Axis
 from fastact._kernels.channels import QUANTIZED
-from fastact._kernels.operands import checked_number
-from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
-from fastact._kernels.random import undisturbed
-from fastact._kernels.reducing import (
+from fastact._kernels.operands import (
     FLOAT32,
-    Array,
-    Axis,
     Output,
+    checked_number,
     checked_out,
     computable,
     is_half,
     normalized_axes,
     real,
-    run,
     single_axis,
     statistics,
 )
+from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
+from fastact._kernels.random import undisturbed
+from fastact._kernels.reductions import run
 from fastact.normalization import MOMENTS, PIECE
 
 __all__ = ["dequantize_linear", "image_to_tensor", "quantize_linear", "standardize"]

@@ -8,20 +8,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
-from fastact._kernels.operands import Targets, checked_targets, losses_of, numbers_of, reduced, rounded_sum
-from fastact._kernels.reducing import (
-    Array,
-    Axis,
+from fastact._kernels.axes import Array, Axis
+from fastact._kernels.operands import (
     Operand,
     Output,
+    Targets,
     checked_out,
+    checked_targets,
     kept_shape,
     like,
+    losses_of,
     normalized_axes,
+    numbers_of,
     real,
-    run,
+    reduced,
+    rounded_sum,
     statistics,
 )
+from fastact._kernels.reductions import run
 
 __all__ = [
     "binary_cross_entropy_with_logits",

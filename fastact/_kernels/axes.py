@@ -1,6 +1,7 @@
 """Arguments that name an axis: weights laid along it, and its halves."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from fastact._kernels.arguments import PARAMETER, checked
 from fastact._kernels.promotion import ARRAY
 
 Array = np.ndarray[Any, Any]
+Axis = int | Sequence[int] | None
 
 
 def axis_index(function: str, axis: Any, ndim: int) -> int:

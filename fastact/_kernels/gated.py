@@ -5,9 +5,10 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fastact._kernels.arguments import dtype_of, is_number, prepared
+from fastact._kernels.axes import Array
+from fastact._kernels.operands import FLOAT32, FLOAT64, computable
 from fastact._kernels.operators import UFUNCS
 from fastact._kernels.promotion import compute_type
-from fastact._kernels.reducing import FLOAT32, FLOAT64, Array, computable
 
 
 def is_plain(x: Any) -> TypeGuard[Array]:
