@@ -17,14 +17,14 @@ Written by `make docs` from `bench/results/results.json`, which `make bench-reco
 {processor}, {processors} processors, {instructions} kernels, {system}; {date}.
 {versions}.
 
-Times are of the fastest of many short bursts, all contenders of a line in one process and in turns, in three visits
-some minutes apart. *Naive* is the NumPy line of the textbooks (`fastact/textbook.py`), *best library* the fastest of
-those above that have the function, whether it writes into an array that is there or returns a new one. *Of copy* is
-what is read and written a second, by what a copy of the same array reads and writes: 1 is as fast as memory. ULP is
-the largest error in units in the last place: of activations over numbers of all magnitudes, of the others over what
-was timed; *wrong* is an infinity or NaN where there is a number. Gradients are of dy and x: torch's backward
-functions of sigmoid, tanh and logsigmoid, which take what the forward pass computed, are timed with that pass, and
-alone in [a table of their own](#torch-from-y).
+Times are of the fastest of many short bursts, all contenders of a line in one process and in turns; all of them are
+measured {visits} times over, minutes apart. *Naive* is the NumPy line of the textbooks (`fastact/textbook.py`), *best
+library* the fastest of those above that have the function, whether it writes into an array that is there or returns a
+new one. *Of copy* is what is read and written a second, by what a copy of the same array reads and writes: 1 is as
+fast as memory. ULP is the largest error in units in the last place: of activations over numbers of all magnitudes, of
+the others over what was timed; *wrong* is an infinity or NaN where there is a number. Gradients are of dy and x:
+torch's backward functions of sigmoid, tanh and logsigmoid, which take what the forward pass computed, are timed with
+that pass, and alone in [a table of their own](#torch-from-y).
 
 ![Times as fast, and errors](results.svg)
 
@@ -47,6 +47,7 @@ def text(found):
             system=machine["system"],
             date=found["date"][:10],
             versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+            visits=min(entry["visits"] for entry in found["speed"]),
             shown=65536,
         )
     ]
