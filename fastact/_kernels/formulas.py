@@ -32,7 +32,7 @@ def limit(x, low, high):
 
 
 def not_lost(y, x):
-    """Return y, or x if that is NaN: where it is only compared with, or limited, NaN would be lost."""
+    """Return y, or x if that is NaN (unequal to itself): limited, or only compared with, it would be lost."""
     return y if x == x else x  # noqa: PLR0124
 
 
