@@ -236,6 +236,34 @@ def test_bits_do_not_depend_on_whether_parameters_are_arrays(case, dtype):
             assert_same_bits(case.public(*(array[:n] for array in arrays), *columns), expected[:n])
 
 
+BEYOND_CACHES = 2**26
+
+
+def computed_in_pieces(case, *inputs):
+    pieces = zip(*(np.array_split(array, array.nbytes // 2**20) for array in inputs), strict=True)
+    return np.concatenate([case.public(*piece) for piece in pieces])
+
+
+@pytest.mark.parametrize("dtype", FLOATS + HALVES, ids=str)
+@pytest.mark.parametrize("name", ["relu", "grad.silu"])
+def test_arrays_beyond_the_caches(name, dtype):
+    """They are written past the caches, by whole cache lines: wherever these begin, and nothing beside the array."""
+    case = next(case for case in CASES if case.name == name)
+    n = BEYOND_CACHES // dtype.itemsize // (case.arrays + 1) + 137
+    inputs = case.inputs(10_007, dtype)
+    inputs = [np.resize(array, n + 5)[5:] for array in inputs]
+    expected = computed_in_pieces(case, *inputs)
+    margin = 64 // dtype.itemsize
+    memory = np.empty(n + 3 * margin, dtype)
+    for first in (margin, margin + 1, 2 * margin - 3):
+        memory[:] = 77
+        out = memory[first : first + n]
+        assert case.public(*inputs, out=out) is out
+        assert_same_bits(out, expected)
+        assert (memory[:first] == 77).all()
+        assert (memory[first + n :] == 77).all()
+
+
 def test_page_borders():
     """No kernel reads or writes beside its operands: a wrong access would end the process."""
     checked = int(processes.output_of("import guard; guard.main()", timeout=200))

@@ -17,7 +17,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
-from fastact._kernels.copies cimport CACHE_LINE, aligned, copy_items
+from fastact._kernels.copies cimport CACHE_LINE, aligned, copy_items, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.programs cimport Program, create_program, execute
 from fastact._kernels.tiers cimport (
@@ -35,6 +35,12 @@ cdef extern from "cpu.h":
     bint has_avx2 "fastact_has_avx2"()
     bint has_avx512 "fastact_has_avx512"()
     bint has_fused_multiply_add "fastact_has_fused_multiply_add"()
+
+cdef extern from "stream.h" nogil:
+    bint CAN_STREAM "FASTACT_CAN_STREAM"
+    void fetch "fastact_fetch"(const char* memory, Py_ssize_t size) noexcept
+    void stream "fastact_stream"(char* target, const char* source, Py_ssize_t size) noexcept
+    void end_stream "fastact_end_stream"() noexcept
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
@@ -66,6 +72,12 @@ cdef enum:
     SERIAL_BELOW = 65536
     # As NumPy does: below, releasing the GIL costs more than others would gain.
     HOLD_GIL_UP_TO = 500
+    # Bytes of arrays from which on the output is packed, too, to go past the caches TILE elements at a time, and how far
+    # ahead is read. 2**24 float32 take (time of relu, sigmoid, one relu after another) 0.5, 0.7, 0.6 of what they took;
+    # half as many, which a cache of 260 MiB holds, 0.7, 0.95, 0.7, but relu and a sum of what it wrote 1.27.
+    BEYOND_CACHES = 1 << 26
+    TILE = 256
+    AHEAD = 1024
 
 
 # ---- What is known of a loop for ever: one for each ufunc and type, NumPy hands it back as `data`.
@@ -99,6 +111,7 @@ cdef struct Call:
     float converted[MOST_OPERANDS]
     bint is_packed[MOST_OPERANDS]
     bint is_any_packed
+    bint is_streamed
 
 
 cdef inline char* converted(const Operand* operand, char* source, char* target, Py_ssize_t n) noexcept nogil:
@@ -126,7 +139,7 @@ cdef inline void begin(
     call.kernel = kernels.scalar if is_scalar else kernels.array
     call.inputs = loop.inputs
     call.n = n
-    call.is_any_packed = False
+    call.is_any_packed = call.is_streamed = False
     for k in range(loop.inputs + 1):
         is_parameter = is_scalar and loop.arrays <= k < loop.inputs
         call.args[k] = args[k]
@@ -178,6 +191,18 @@ cdef inline void compute_contiguous(const Call* call, Py_ssize_t start, Py_ssize
     run(call, args, n)
 
 
+cdef inline Py_ssize_t block_length(const Call* call, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    """Return how many elements are packed next. What is streamed are whole cache lines, but for both ends."""
+    cdef Py_ssize_t step = call.steps[call.inputs]
+    cdef char* memory
+    if not call.is_streamed:
+        return min(<Py_ssize_t>BLOCK, end - start)
+    memory = call.args[call.inputs] + start * step
+    if aligned(memory) != memory:
+        return min((aligned(memory) - memory) // step, end - start)
+    return min(<Py_ssize_t>TILE, end - start)
+
+
 cdef inline void pack(
     const Operand* operand, char* buffer, char* memory, Py_ssize_t step, Py_ssize_t n
 ) noexcept nogil:
@@ -190,12 +215,14 @@ cdef inline void pack(
 
 
 cdef inline void unpack(
-    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n
+    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n, bint is_streamed
 ) noexcept nogil:
     """Bring a block from its buffer to where it belongs."""
-    cdef bint is_contiguous = step == operand.item_size
-    cdef char* items = converted(operand, buffer, memory if is_contiguous else buffer + UNCONVERTED, n)
-    if items != memory:
+    cdef bint is_direct = step == operand.item_size and not is_streamed
+    cdef char* items = converted(operand, buffer, memory if is_direct else buffer + UNCONVERTED, n)
+    if is_streamed and aligned(memory) == memory and n * step % CACHE_LINE == 0:
+        stream(memory, items, n * step)
+    elif items != memory:
         operand.copy(memory, step, items, operand.item_size, n)
 
 
@@ -210,17 +237,21 @@ cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexc
     cdef int out = call.inputs
     cdef int k
     while start < end:
-        length = min(<Py_ssize_t>BLOCK, end - start)
+        length = block_length(call, start, end)
         for k in range(out + 1):
             memory = call.args[k] + start * call.steps[k]
             args[k] = buffers + k * BLOCK * LARGEST_ITEM if call.is_packed[k] else memory
+            if call.is_streamed and call.steps[k] == call.loop.operands[k].item_size and k != out:
+                fetch(memory + AHEAD * call.steps[k], length * call.steps[k])
             if call.is_packed[k] and k != out:
                 pack(&call.loop.operands[k], args[k], memory, call.steps[k], length)
         run(call, args, length)
         if call.is_packed[out]:
             memory = call.args[out] + start * call.steps[out]
-            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length)
+            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length, call.is_streamed)
         start += length
+    if call.is_streamed:
+        end_stream()
 
 
 cdef inline void compute(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -246,12 +277,31 @@ cdef inline void compute_all(Call* call) noexcept nogil:
         compute_now(call)
 
 
+cdef inline bint is_beyond_caches(const Call* call) noexcept nogil:
+    """Return whether no cache holds the arrays. What is computed in place is in one: it was read."""
+    cdef Py_ssize_t size = 0
+    cdef int k
+    for k in range(call.inputs + 1):
+        size += call.n * distance(call.steps[k])
+        if k < call.inputs and call.args[k] == call.args[call.inputs]:
+            return False
+    return size >= BEYOND_CACHES
+
+
+cdef inline void stream_if_large(Call* call) noexcept nogil:
+    """Have the output packed, where it is contiguous, if it had better go past the caches."""
+    cdef int out = call.inputs
+    if CAN_STREAM and call.steps[out] == call.loop.operands[out].item_size and is_beyond_caches(call):
+        call.is_streamed = call.is_packed[out] = call.is_any_packed = True
+
+
 cdef inline void compute_now(Call* call) noexcept nogil:
     cdef Py_ssize_t i
     if call.n > 1 and must_be_sequential(call):
         for i in range(call.n):
             compute(call, i, 1)
         return
+    stream_if_large(call)
     if call.n >= SERIAL_BELOW and pool_get_threads() > 1:
         run_chunks(compute_chunk, call, (call.n + CHUNK - 1) // CHUNK)
     else:
