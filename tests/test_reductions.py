@@ -1106,3 +1106,24 @@ def test_docstrings(name):
 def test_names_are_public():
     assert set(NAMES) <= set(fastact.__all__)
     assert set(GRADIENTS) <= set(grad.__all__)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [24, 1000, 5000])
+@pytest.mark.parametrize("name", ["softmax", "layer_norm", "normalize"])
+def test_rows_beyond_the_caches(name, length, dtype):
+    """They are written past the caches: wherever the first begins, and nothing beside them."""
+    function = getattr(fastact, name)
+    rows = 2**25 // np.dtype(dtype).itemsize // length + 3
+    few = np.random.default_rng(0).standard_normal((67, length)).astype(dtype)
+    x = np.resize(few, (rows, length))
+    expected = np.resize(function(few), x.shape)
+    memory = np.empty(x.size + 40, dtype)
+    for first in (16, 17):
+        memory[:] = 77
+        out = memory[first : first + x.size].reshape(x.shape)
+        assert function(x, out=out) is out
+        assert np.array_equal(out, expected)
+        assert (memory[:first] == 77).all()
+        assert (memory[first + x.size :] == 77).all()
+    assert np.array_equal(function(x, out=x), expected)

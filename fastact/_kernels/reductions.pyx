@@ -18,6 +18,7 @@ from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, STATS, STEP, WIDTH, X
 from fastact._kernels.operands cimport is_computed, may_share_memory
+from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
@@ -54,6 +55,8 @@ cdef enum:
     NARROWEST_WHOLE = 64
     # Rows shorter than this are turned into columns.
     SHORT_ROW = 16
+    # Elements of whole rows that go past the caches at a time.
+    STREAMED = 4096
     # Elements of a chunk, and how many stay in one thread.
     CHUNK = 8192
     SERIAL_BELOW = 65536
@@ -110,6 +113,7 @@ cdef struct Job:
     Py_ssize_t piece_count
     Py_ssize_t per_chunk
     bint is_in_one_go
+    bint is_streamed
     bint has_failed
 
 
@@ -378,8 +382,28 @@ cdef void activate(const Job* job, char* y, Py_ssize_t row_step, Py_ssize_t rows
         job.activation(args, width)
 
 
+cdef void run_streamed(const Job* job, char** args, Py_ssize_t* lengths, char* buffer) noexcept nogil:
+    """Call the kernel for whole rows, some at a time, and have their output in a buffer, from where it is streamed."""
+    cdef int out = X + job.operands - 1
+    cdef Py_ssize_t rows = lengths[WIDTH]
+    cdef Py_ssize_t row = job.all_reduced * job.item
+    cdef char* memory = args[out]
+    cdef int k
+    args[out] = buffer
+    while rows > 0:
+        lengths[WIDTH] = min(rows, streamed_rows(job))
+        run_block(job.whole, args, lengths)
+        stream(memory, buffer, lengths[WIDTH] * row)
+        memory += lengths[WIDTH] * row
+        args[STATS] += lengths[WIDTH] * NUMBER
+        for k in range(X, out):
+            args[k] += lengths[WIDTH] * lengths[STEP + k - X] * job.item
+        rows -= lengths[WIDTH]
+    end_stream()
+
+
 cdef void run_rows(
-    const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch
+    const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch, char* buffer
 ) noexcept nogil:
     """Call the kernel for whole rows on rows that are neighbours on the last kept axis."""
     cdef char* args[MOST_OPERANDS + X]
@@ -399,7 +423,10 @@ cdef void run_rows(
             args[X + k] = job.data[k]
             lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
         move(&job.kept, 0, job.operands, first, job.kept.count, args + X)
-        run_block(job.whole, args, lengths)
+        if job.is_streamed:
+            run_streamed(job, args, lengths, buffer)
+        else:
+            run_block(job.whole, args, lengths)
         first += length
         rows -= length
 
@@ -455,14 +482,20 @@ cdef inline Py_ssize_t pieces_room(const Job* job) noexcept nogil:
     return ((scratch_numbers(job) + numbers) * NUMBER + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
+cdef inline Py_ssize_t streamed_rows(const Job* job) noexcept nogil:
+    return max(<Py_ssize_t>1, STREAMED // job.all_reduced)
+
+
 cdef inline char* buffers_for(Job* job) noexcept nogil:
     """Return memory for scratch, one row's pieces and packed operands; the caller frees it. NULL if there is none."""
     cdef Py_ssize_t packed = 0
     cdef int k
     cdef char* memory
     for k in range(job.operands):
-        packed = job.operands + 1 if job.is_packed[k] else packed
-    memory = <char*>malloc(pieces_room(job) + packed * job.piece * job.tile * job.item + CACHE_LINE)
+        packed = (job.operands + 1) * job.piece * job.tile if job.is_packed[k] else packed
+    if job.is_streamed:
+        packed = streamed_rows(job) * job.all_reduced
+    memory = <char*>malloc(pieces_room(job) + packed * job.item + CACHE_LINE)
     if memory == NULL:
         job.has_failed = True
     return memory
@@ -479,6 +512,20 @@ cdef bint takes_rows(const Job* job) noexcept nogil:
     return job.activation == NULL
 
 
+cdef bint is_beyond_caches(const Job* job) noexcept nogil:
+    """Return whether no cache holds the arrays, and the rows of the only output are one block of memory of its own."""
+    cdef int out = job.operands - 1
+    cdef int k
+    for k in range(out):
+        if job.data[k] == job.data[out]:
+            return False
+    return (
+        job.outputs == 1
+        and job.operands * job.all_kept * job.all_reduced * job.item >= BEYOND_CACHES
+        and last_step(job, &job.kept, out) == job.all_reduced * job.item
+    )
+
+
 cdef void group_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Job* job = <Job*>context
     cdef Py_ssize_t first = chunk * job.per_chunk
@@ -489,7 +536,7 @@ cdef void group_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     if memory == NULL:
         return
     if takes_rows(job):
-        run_rows(job, first, last - first, scratch)
+        run_rows(job, first, last - first, scratch, aligned(memory) + pieces_room(job))
     else:
         for group in range(first, last):
             run_group(job, group, scratch + scratch_numbers(job), scratch, aligned(memory) + pieces_room(job))
@@ -764,6 +811,7 @@ cdef int run_on(
     job.combine = found.combine
     job.apply = found.apply[kind]
     job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE)
+    job.is_streamed = CAN_STREAM and takes_rows(&job) and is_beyond_caches(&job)
     if stats is None:
         if job.whole == NULL:
             own_stats = <double*>calloc(stats_numbers * job.all_kept, NUMBER)

@@ -20,6 +20,7 @@ cimport numpy as np
 from fastact._kernels.copies cimport CACHE_LINE, aligned, copy_items, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.programs cimport Program, create_program, execute
+from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, fetch, stream
 from fastact._kernels.tiers cimport (
     BlockFunction, BlockKernel, Kernel, Kernels, Tiers, add_time, create_block_tiers, create_tiers, is_timed,
     kernels_for, now, run_in_numba, tiers_at
@@ -35,12 +36,6 @@ cdef extern from "cpu.h":
     bint has_avx2 "fastact_has_avx2"()
     bint has_avx512 "fastact_has_avx512"()
     bint has_fused_multiply_add "fastact_has_fused_multiply_add"()
-
-cdef extern from "stream.h" nogil:
-    bint CAN_STREAM "FASTACT_CAN_STREAM"
-    void fetch "fastact_fetch"(const char* memory, Py_ssize_t size) noexcept
-    void stream "fastact_stream"(char* target, const char* source, Py_ssize_t size) noexcept
-    void end_stream "fastact_end_stream"() noexcept
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
@@ -72,10 +67,7 @@ cdef enum:
     SERIAL_BELOW = 65536
     # As NumPy does: below, releasing the GIL costs more than others would gain.
     HOLD_GIL_UP_TO = 500
-    # Bytes of arrays from which on the output is packed, too, to go past the caches TILE elements at a time, and how far
-    # ahead is read. 2**24 float32 take (time of relu, sigmoid, one relu after another) 0.5, 0.7, 0.6 of what they took;
-    # half as many, which a cache of 260 MiB holds, 0.7, 0.95, 0.7, but relu and a sum of what it wrote 1.27.
-    BEYOND_CACHES = 1 << 26
+    # Elements of what goes past the caches at a time, and how far ahead is read.
     TILE = 256
     AHEAD = 1024
 
@@ -220,7 +212,7 @@ cdef inline void unpack(
     """Bring a block from its buffer to where it belongs."""
     cdef bint is_direct = step == operand.item_size and not is_streamed
     cdef char* items = converted(operand, buffer, memory if is_direct else buffer + UNCONVERTED, n)
-    if is_streamed and aligned(memory) == memory and n * step % CACHE_LINE == 0:
+    if is_streamed:
         stream(memory, items, n * step)
     elif items != memory:
         operand.copy(memory, step, items, operand.item_size, n)
