@@ -89,6 +89,7 @@ LOOPS = (
     "quantization",
     "gates",
     "losses",
+    "planes",
 )
 # Those that only the kernels for binary32 have.
 LOOPS_OF_FLOAT32 = ("conversions", "halves", "images")
@@ -272,6 +273,7 @@ def front_doors():
         "operands": ["operands.pyx"],
         "reductions": ["reductions.pyx"],
         "channels": ["channels.pyx"],
+        "planar": ["planar.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [

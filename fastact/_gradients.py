@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastact._kernels import reductions
+from fastact._kernels import planar, reductions
 from fastact._kernels.arguments import checked
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
@@ -222,7 +222,7 @@ def batch_norm(
     function = "grad.batch_norm"
     given = real(x, function, in_blocks=True)
     slope = same_shape(dy, given, function, "x")
-    _, others, channels = channel_axis(given.array, axis, function)
+    channel, others, channels = channel_axis(given.array, axis, function)
     checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
@@ -230,7 +230,8 @@ def batch_norm(
     scale, _ = affine(center, spread, numbers_of(channels, 1.0), numbers_of(channels, 0.0), float(eps))
     stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
     target = Output(None, given.array.shape, given, [])
-    run("products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
+    if not planar.gradient(slope, given.array, target.array, channel, stats):
+        run("products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
     return (
         target.result(),
         rounded(products(stats[3], scale), (channels,), given.dtype),

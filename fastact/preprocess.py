@@ -527,7 +527,7 @@ def standardized(
     stats = statistics(MOMENTS, given.array, axes)
     stats[4], stats[5] = 1.0, 0.0
     arrays = [given.array, target.array]
-    run("moments", arrays, 1, axes, stats, piece_numbers=PIECE, parameters=(eps,), apply="normalize")
+    run("moments", arrays, 1, axes, stats, piece_numbers=PIECE, parameters=(eps, -math.inf), apply="normalize")
     if eps == 0 and given.array.size:
         # 1/sqrt(0) times 0.
         clear_constant(target.array, stats[2], axes)

@@ -152,6 +152,24 @@ def test_batch_norm(shape, dtype):
     assert_same_bits(lambda: grad.batch_norm(dy, x, weight, mean, var, axis=axis))
 
 
+# Planes with remainders of lanes, gathered in one piece or in several, and longer ones.
+@each_dtype
+@pytest.mark.parametrize("special_values", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6, 7, 7), (40, 6, 14, 14), (3, 4, 50, 40), (300, 34, 5)], ids=str)
+def test_planes(shape, special_values, dtype):
+    x, dy = (special if special_values else numbers)(shape, dtype, 16), numbers(shape, dtype, 17)
+    weight, bias, mean, var = np.abs(numbers((4, shape[1]), dtype, 18))
+    for function, *arguments in (
+        (fastact.batch_norm, x, None, None, weight, bias, True),
+        (fastact.batch_norm, x, mean, var, weight, bias),
+        (fastact.group_norm, x, 2, weight, bias),
+        (fastact.instance_norm, x, weight, bias),
+        (grad.batch_norm, dy, x, weight, mean, var),
+    ):
+        assert_same_bits(lambda function=function, arguments=arguments: function(*arguments))
+    assert_same_bits(lambda: grad.batch_norm(dy[::2, ::-1], x[::2, ::-1], weight, mean, var))
+
+
 @each_dtype
 @pytest.mark.parametrize("length", [1, 31, 32, 1000, 4097, 300_001])
 def test_penalties(length, dtype):
@@ -200,7 +218,7 @@ def test_every_kernel_has_a_numba_version():
     without = {key: backend.STATE.failures.get(key, "") for key in keys if not tiers.runs_numba(key)}
     # Shuffles and stores that only C can spell.
     assert all(reason.endswith("has no Numba version") for reason in without.values())
-    families = {"philox", "softmax", "moments", "sums", "gradients", "gates", "losses"}
+    families = {"philox", "softmax", "moments", "sums", "gradients", "gates", "losses", "planes"}
     assert not [name for name, _ in without if loops.files[name] in families]
 
 

@@ -13,3 +13,5 @@ cdef enum:
     KEPT = 2
     COUNT = 3
     STEP = 4
+    # And from plane to plane of a row, see planes.py.
+    PLANE = 12

@@ -65,6 +65,9 @@ cdef void add_squares(
 cdef void factors_of_squares(
     size width, const wide* n, const wide* low, wide eps, wides square, wides factor
 ) noexcept nogil
+cdef void combine_moments(
+    const wide* pieces, size count, size width, wide* stats, size kept, wide* scratch, wide eps
+) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef (wide, wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square, wide eps) noexcept nogil
@@ -78,17 +81,27 @@ cdef wide* whole_moments_of_rows(
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real normalized(real x, real mean, real scale, real bias) noexcept nogil
+cdef real at_least(real y, real lowest) noexcept nogil
 cdef real offset(real bias, real mean_low, real scale) noexcept nogil
 cdef (real, real) mean_parts(wide* stats, size kept) noexcept nogil
 cdef void normalize_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void normalize_elements(
+    const real* x, output y, size n, real mean, real scale, real bias, real lowest
+) noexcept nogil
+cdef void normalize_long(
+    const real* x, output y, size n, real mean, real scale, real bias, real lowest
+) noexcept nogil
 cdef void normalize_columns(
-    const real* x, output y, size width, const real* mean, const real* scale, const real* bias
+    const real* x, output y, size width, const real* mean, const real* scale, const real* bias, real lowest
 ) noexcept nogil
 cdef void normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
-cdef void scale_and_shift(const real* x, output y, size n, real scale, real shift) noexcept nogil
+cdef void scale_and_shift(const real* x, output y, size n, real scale, real shift, real lowest) noexcept nogil
+cdef void scale_and_shift_long(const real* x, output y, size n, real scale, real shift, real lowest) noexcept nogil
 cdef void affine_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void affine_columns(const real* x, output y, size width, const real* scale, const real* shift) noexcept nogil
+cdef void affine_columns(
+    const real* x, output y, size width, const real* scale, const real* shift, real lowest
+) noexcept nogil
 cdef void affine_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef void weigh_normalized(

@@ -265,19 +265,24 @@ def factors_of_squares(width, n, low, eps, square, factor):
         factor[j] = 1.0 / wide_sqrt(exact / n[j] + eps)
 
 
-def moments_combine(args, lengths):
+def combine_moments(pieces, count, width, stats, kept, scratch, eps):
     """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
-    pieces, stats, width, kept = numbers(args, PIECES), numbers(args, STATS), lengths[WIDTH], lengths[KEPT]
-    n, total, low = numbers(args, SCRATCH), numbers(args, SCRATCH) + width, numbers(args, SCRATCH) + 2 * width
+    n, total, low = scratch, scratch + width, scratch + 2 * width
     clear(n, n, width)
     clear(total, low, width)
-    for b in range(lengths[COUNT]):
+    for b in range(count):
         add_totals(pieces + 4 * b * width, width, pieces + width, n, total, low)
     means_of_totals(width, pieces + width, n, total, low, stats, stats + kept)
     clear(stats + 2 * kept, low, width)
-    for b in range(lengths[COUNT]):
+    for b in range(count):
         add_squares(pieces + 4 * b * width, width, stats, stats + kept, stats + 2 * kept, low)
-    factors_of_squares(width, n, low, numbers(args, PARAMETERS)[0], stats + 2 * kept, stats + 3 * kept)
+    factors_of_squares(width, n, low, eps, stats + 2 * kept, stats + 3 * kept)
+
+
+def moments_combine(args, lengths):
+    eps = numbers(args, PARAMETERS)[0]
+    pieces, stats, scratch = numbers(args, PIECES), numbers(args, STATS), numbers(args, SCRATCH)
+    combine_moments(pieces, lengths[COUNT], lengths[WIDTH], stats, lengths[KEPT], scratch, eps)
 
 
 def moments_of_sums(n, c, total, square, eps):
@@ -328,6 +333,11 @@ def normalized(x, mean, scale, bias):
     return fma(x - mean, scale, bias)
 
 
+def at_least(y, lowest):
+    """Return y or, where it is below it, `lowest`: 0 for relu, -inf for none."""
+    return lowest if y < lowest else y
+
+
 def mean_parts(stats, kept):
     """Return the mean as two numbers of the array's precision. An infinite mean has no low part."""
     mean = narrow(stats[0])
@@ -342,24 +352,38 @@ def offset(bias, mean_low, scale):
 
 
 def normalize_apply_row(args, lengths):
-    """Arrays: x, y. Statistics after the moments': weight and bias of each kept element."""
+    """Arrays: x, y. Statistics after the moments': weight and bias. Parameters: eps, the lowest y."""
     x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
     mean, mean_low = mean_parts(stats, kept)
     scale = narrow(stats[3 * kept] * stats[4 * kept])
     bias = offset(narrow(stats[5 * kept]), mean_low, scale)
-    for i in range(lengths[ROWS]):
-        y[i] = normalized(x[i], mean, scale, bias)
+    normalize_long(x, y, lengths[ROWS], mean, scale, bias, narrow(numbers(args, PARAMETERS)[1]))
 
 
-def normalize_columns(x, y, width, mean, scale, bias):
+def normalize_elements(x, y, n, mean, scale, bias, lowest):
+    for i in range(n):
+        y[i] = at_least(normalized(x[i], mean, scale, bias), lowest)
+
+
+def normalize_long(x, y, n, mean, scale, bias, lowest):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        normalize_elements(x + i, y + i, TILE, mean, scale, bias, lowest)
+    i = n // TILE * TILE
+    normalize_elements(x + i, y + i, n - i, mean, scale, bias, lowest)
+
+
+def normalize_columns(x, y, width, mean, scale, bias, lowest):
     for j in range(width):
-        y[j] = normalized(x[j], mean[j], scale[j], bias[j])
+        y[j] = at_least(normalized(x[j], mean[j], scale[j], bias[j]), lowest)
 
 
 def normalize_apply_columns(args, lengths):
     x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    lowest = narrow(numbers(args, PARAMETERS)[1])
     for j in range(width):
         mean[j], mean_low = mean_parts(stats + j, kept)
         scale[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j])
@@ -367,42 +391,47 @@ def normalize_apply_columns(args, lengths):
     for i in range(lengths[ROWS]):
         for tile in range(width // TILE):
             will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
-        normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, scale, bias)
+        normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, scale, bias, lowest)
 
 
 # ---- x*scale + shift: batch_norm in inference. Statistics: scale, shift.
 
 
-def scale_and_shift(x, y, n, scale, shift):
+def scale_and_shift(x, y, n, scale, shift, lowest):
     for i in range(n):
-        y[i] = fma(x[i], scale, shift)
+        y[i] = at_least(fma(x[i], scale, shift), lowest)
+
+
+def scale_and_shift_long(x, y, n, scale, shift, lowest):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        scale_and_shift(x + i, y + i, TILE, scale, shift, lowest)
+    i = n // TILE * TILE
+    scale_and_shift(x + i, y + i, n - i, scale, shift, lowest)
 
 
 def affine_apply_row(args, lengths):
     x, y, stats = operand(args, X), output_of(args, X + 1), numbers(args, STATS)
-    scale, shift = narrow(stats[0]), narrow(stats[lengths[KEPT]])
-    n = lengths[ROWS]
-    for tile in range(n // TILE):
-        will_write(y + (tile + 2) * TILE)
-        scale_and_shift(x + tile * TILE, y + tile * TILE, TILE, scale, shift)
-    i = n // TILE * TILE
-    scale_and_shift(x + i, y + i, n - i, scale, shift)
+    scale, shift, lowest = narrow(stats[0]), narrow(stats[lengths[KEPT]]), narrow(numbers(args, PARAMETERS)[1])
+    scale_and_shift_long(x, y, lengths[ROWS], scale, shift, lowest)
 
 
-def affine_columns(x, y, width, scale, shift):
+def affine_columns(x, y, width, scale, shift, lowest):
     for j in range(width):
-        y[j] = fma(x[j], scale[j], shift[j])
+        y[j] = at_least(fma(x[j], scale[j], shift[j]), lowest)
 
 
 def affine_apply_columns(args, lengths):
     x, y, stats, width = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[WIDTH]
     scale, shift = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
+    lowest = narrow(numbers(args, PARAMETERS)[1])
     for j in range(width):
         scale[j], shift[j] = narrow(stats[j]), narrow(stats[lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
         for tile in range(width // TILE):
             will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
-        affine_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, scale, shift)
+        affine_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, scale, shift, lowest)
 
 
 # ---- The same with a weight and a bias for each element of the row: layer_norm. Arrays: x, weight, bias, y.

@@ -1,0 +1,289 @@
+"""Normalizations of arrays whose planes are contiguous: NCHW. A plane is what a sample has of a channel.
+
+A row is what is normalized together: of batch_norm the planes of one channel, of instance_norm one plane, of group_norm
+those of neighbouring channels. Weights differ from row to row, or from plane to plane. Rows go through both passes in
+one go, some at a time, as many as stay in the first-level cache: so a small plane needs neither a call nor a sum of its
+own. To be summed, planes that are apart in memory are copied to be one behind the other, in pieces of at most 4096
+elements: chains go over their ends, and there is one remainder for all of them.
+"""
+
+
+def planes_of_piece(n, count):
+    """Return how many planes of n elements are summed together."""
+    return max(1, min(count, FEW_ELEMENTS // n))
+
+
+def gather(x, step, n, count, room):
+    for i in range(count):
+        source, target = x + i * step, room + i * n
+        for block in range(n // LANES):
+            for j in range(LANES):
+                target[block * LANES + j] = source[block * LANES + j]
+        if n % LANES > 0:
+            # What is written behind the plane is overwritten by the next one.
+            pad_lanes(target + n // LANES * LANES, source + n // LANES * LANES, n % LANES, ZERO)
+
+
+def gather_rows(x, row_step, step, n, count, rows, room):
+    for i in range(rows):
+        gather(x + i * row_step, step, n, count, room + i * count * n)
+
+
+# ---- Statistics of at most ROWS_AT_ONCE rows: mean in two parts, squares about it, factor, ROWS_AT_ONCE apart.
+
+
+def keep_pieces(pieces, rows, n, c, scratch):
+    for i in range(rows):
+        pieces[i] = n
+        pieces[rows + i] = c[i]
+        pieces[2 * rows + i] = scratch[i]
+        pieces[3 * rows + i] = scratch[GRID + i]
+
+
+def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
+    """Return the statistics; they are in scratch."""
+    at_once, stats = planes_of_piece(n, count), scratch + 5 * GRID
+    pieces, room = stats + 4 * ROWS_AT_ONCE, reals(stats + 4 * ROWS_AT_ONCE + PLANE_PIECES)
+    number = (count + at_once - 1) // at_once
+    for b in range(number):
+        first = b * at_once
+        some = min(at_once, count - first)
+        source, source_step = x + first * step, row_step
+        if some > 1 and step != n:
+            gather_rows(source, row_step, step, n, some, rows, room)
+            source, source_step = room, some * n
+        c = moments_of_rows(source, source_step, some * n, rows, scratch, eps)
+        if number == 1:
+            mean_low, inside, factor = stats + ROWS_AT_ONCE, stats + 2 * ROWS_AT_ONCE, stats + 3 * ROWS_AT_ONCE
+            statistics_of_rows(rows, some * n, c, scratch, scratch + GRID, eps, stats, mean_low, inside, factor)
+        else:
+            keep_pieces(pieces + 4 * b * rows, rows, some * n, c, scratch)
+    if number > 1:
+        combine_moments(pieces, number, rows, stats, ROWS_AT_ONCE, scratch, eps)
+    return stats
+
+
+# ---- (x - mean)*scale + bias. Arrays: x, y; weight and bias in binary64. Statistics: the moments', if they are wanted.
+# Parameters: eps, the lowest y.
+
+
+def normalize_plane(x, y, n, mean, scale, bias, lowest):
+    if n < LONG_PLANE:
+        normalize_elements(x, y, n, mean, scale, bias, lowest)
+    else:
+        normalize_long(x, y, n, mean, scale, bias, lowest)
+
+
+def parts_of_rows(facts, rows, weight, bias, step, mean, scale, rest):
+    for i in range(rows):
+        mean[i], mean_low = mean_parts(facts + i, ROWS_AT_ONCE)
+        scale[i] = narrow(facts[3 * ROWS_AT_ONCE + i] * weight[i * step])
+        rest[i] = offset(narrow(bias[i * step]), mean_low, scale[i])
+
+
+def normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, rows, mean, scale, rest, lowest):
+    """Write some rows, each with one weight: in the order of memory."""
+    for plane in range(count):
+        for i in range(rows):
+            source, target = x + i * x_step + plane * x_plane, y + i * y_step + plane * y_plane
+            normalize_plane(source, target, n, mean[i], scale[i], rest[i], lowest)
+
+
+def normalize_groups(
+    x, x_step, x_plane, y, y_step, y_plane, n, count, rows, weight, bias, step, plane_step, facts, lowest
+):
+    """Write some rows, each with a weight for each of its planes."""
+    for i in range(rows):
+        mean, mean_low = mean_parts(facts + i, ROWS_AT_ONCE)
+        for plane in range(count):
+            place = i * step + plane * plane_step
+            scale = narrow(facts[3 * ROWS_AT_ONCE + i] * weight[place])
+            rest = offset(narrow(bias[place]), mean_low, scale)
+            source, target = x + i * x_step + plane * x_plane, y + i * y_step + plane * y_plane
+            normalize_plane(source, target, n, mean, scale, rest, lowest)
+
+
+def facts_of_planes(x, row_step, step, n, count, rows, scratch, eps, facts):
+    """Leave the statistics of at most ROWS_AT_ONCE rows in `facts`; as many as the cache holds are summed together."""
+    at_once = rows_at_once(n * count)
+    for part in range((rows + at_once - 1) // at_once):
+        first = part * at_once
+        some = min(at_once, rows - first)
+        found = moments_of_planes(x + first * row_step, row_step, step, n, count, some, scratch, eps)
+        for k in range(4):
+            for i in range(some):
+                facts[k * ROWS_AT_ONCE + first + i] = found[k * ROWS_AT_ONCE + i]
+
+
+def normalize_planes(args, lengths):
+    n, count, rows, kept = lengths[ROWS], lengths[COUNT], lengths[WIDTH], lengths[KEPT]
+    x_step, x_plane, y_step, y_plane = lengths[STEP], lengths[PLANE], lengths[STEP + 1], lengths[PLANE + 1]
+    step, plane_step, scratch = lengths[STEP + 2], lengths[PLANE + 2], numbers(args, SCRATCH)
+    eps, lowest = numbers(args, PARAMETERS)[0], narrow(numbers(args, PARAMETERS)[1])
+    mean, scale, rest = reals(scratch), reals(scratch + GRID), reals(scratch + 2 * GRID)
+    facts = scratch + PLANE_FACTS
+    # Rows whose planes are apart are written together, so that memory is gone through in longer stretches.
+    at_once = rows_at_once(n * count) if x_plane == n else min(ROWS_AT_ONCE, max(1, PLANES_AT_ONCE // (n * count)))
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        x, y = operand(args, X) + first * x_step, output_of(args, X + 1) + first * y_step
+        weight, bias = numbers(args, X + 2) + first * step, numbers(args, X + 3) + first * step
+        facts_of_planes(x, x_step, x_plane, n, count, some, scratch, eps, facts)
+        for k in range(4 if kept > 0 else 0):
+            for i in range(some):
+                numbers(args, STATS)[k * kept + first + i] = facts[k * ROWS_AT_ONCE + i]
+        if plane_step == 0:
+            parts_of_rows(facts, some, weight, bias, step, mean, scale, rest)
+            normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, some, mean, scale, rest, lowest)
+        else:
+            normalize_groups(
+                x, x_step, x_plane, y, y_step, y_plane, n, count, some, weight, bias, step, plane_step, facts, lowest
+            )
+
+
+# ---- x*scale + shift. Arrays: x, y; scale and shift in binary64.
+
+
+def affine_planes(args, lengths):
+    n, count, rows = lengths[ROWS], lengths[COUNT], lengths[WIDTH]
+    scale, shift, step, plane_step = numbers(args, X + 2), numbers(args, X + 3), lengths[STEP + 2], lengths[PLANE + 2]
+    lowest = narrow(numbers(args, PARAMETERS)[1])
+    for plane in range(count):
+        for i in range(rows):
+            x = operand(args, X) + i * lengths[STEP] + plane * lengths[PLANE]
+            y = output_of(args, X + 1) + i * lengths[STEP + 1] + plane * lengths[PLANE + 1]
+            place = i * step + plane * plane_step
+            if n < LONG_PLANE:
+                scale_and_shift(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
+            else:
+                scale_and_shift_long(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
+
+
+# ---- The gradient of batch_norm. Arrays: dy, x, dx. Statistics: see gradients.py.
+
+
+def add_gradients(dy, x, mean, mean_low, scale, total, product):
+    for j in range(CHAINS):
+        total[j] = total[j] + dy[j]
+        product[j] = multiply_add(dy[j], ((x[j] - mean) - mean_low) * scale, product[j])
+
+
+def add_chains(total, product, totals, products):
+    for j in range(CHAINS):
+        totals[j] = totals[j] + total[j]
+        products[j] = products[j] + product[j]
+
+
+def clear_chains(total, product):
+    for j in range(CHAINS):
+        total[j] = ZERO
+        product[j] = ZERO
+
+
+def products_of_plane(dy, x, n, mean, mean_low, scale, totals, products, room):
+    """Add up dy and dy*(x - mean)*scale in lanes: at most nine terms in their precision, then in binary64.
+
+    What is multiplied is about 1: no product leaves float32 if dy does not.
+    """
+    total, product, rest, other = room, room + CHAINS, room + 2 * CHAINS, room + 2 * CHAINS + LANES
+    blocks = n // CHAINS
+    for chunk in range(max(1, (blocks + 7) // 8)):
+        first = chunk * 8 * CHAINS
+        clear_chains(total, product)
+        for block in range(min(8, blocks - chunk * 8)):
+            i = first + block * CHAINS
+            add_gradients(dy + i, x + i, mean, mean_low, scale, total, product)
+        if n % CHAINS > 0 and chunk * 8 + 8 >= blocks:
+            i = blocks * CHAINS
+            pad_lanes(rest, dy + i, n - i, ZERO)
+            pad_lanes(other, x + i, n - i, mean)
+            add_gradients(rest, other, mean, mean_low, scale, total, product)
+        add_chains(total, product, totals, products)
+
+
+def products_without_chains(dy, dy_step, x, x_step, n, count, mean, mean_low, scratch):
+    """Return the sums of a row in binary64: chains may have left the arrays' precision."""
+    total = 0.0
+    product = 0.0
+    for plane in range(count):
+        products_of_row(dy + plane * dy_step, x + plane * x_step, n, mean, mean_low, scratch, scratch + LANES)
+        s, p = both_sums(scratch)
+        total = total + s
+        product = product + p
+    return total, product
+
+
+def facts_of_rows(stats, kept, rows, mean, mean_low, factor):
+    for i in range(rows):
+        mean[i], mean_low[i] = mean_parts(stats + i, kept)
+        factor[i] = narrow(wide_sqrt(stats[5 * kept + i]))
+
+
+def grad_normalize_plane(dy, x, dx, n, mean, mean_low, c1, c2, scale):
+    for j in range(n):
+        dx[j] = grad_normalized(dy[j], x[j], mean, mean_low, c1, c2, scale)
+
+
+def grad_normalize_planes(args, lengths):
+    n, count, rows, kept = lengths[ROWS], lengths[COUNT], lengths[WIDTH], lengths[KEPT]
+    dy_step, x_step, dx_step = lengths[STEP], lengths[STEP + 1], lengths[STEP + 2]
+    dy_plane, x_plane, dx_plane = lengths[PLANE], lengths[PLANE + 1], lengths[PLANE + 2]
+    scratch = numbers(args, SCRATCH)
+    totals, products, memory = scratch, scratch + GRID, reals(scratch + 3 * GRID)
+    mean, mean_low, factor = memory, memory + ROWS_AT_ONCE, memory + 2 * ROWS_AT_ONCE
+    c1, c2, scale = memory + 3 * ROWS_AT_ONCE, memory + 4 * ROWS_AT_ONCE, memory + 5 * ROWS_AT_ONCE
+    at_once = max(1, min(ROWS_AT_ONCE, PLANES_AT_ONCE // (n * count)))
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        dy, x = operand(args, X) + first * dy_step, operand(args, X + 1) + first * x_step
+        dx, stats = output_of(args, X + 2) + first * dx_step, numbers(args, STATS) + first
+        facts_of_rows(stats, kept, some, mean, mean_low, factor)
+        clear(totals, products, some * CHAINS)
+        for plane in range(count):
+            for i in range(some):
+                products_of_plane(
+                    dy + i * dy_step + plane * dy_plane,
+                    x + i * x_step + plane * x_plane,
+                    n,
+                    mean[i],
+                    mean_low[i],
+                    factor[i],
+                    totals + i * CHAINS,
+                    products + i * CHAINS,
+                    memory + GRID,
+                )
+        fold_chains(totals, scratch + 2 * GRID, some)
+        fold_chains(products, scratch + 2 * GRID, some)
+        for i in range(some):
+            total, product = totals[i], products[i] / factor[i]
+            if not (wide_magnitude(total) <= LARGEST and wide_magnitude(product) <= LARGEST):
+                total, product = products_without_chains(
+                    dy + i * dy_step,
+                    dy_plane,
+                    x + i * x_step,
+                    x_plane,
+                    n,
+                    count,
+                    mean[i],
+                    mean_low[i],
+                    scratch + 4 * GRID,
+                )
+            stats[2 * kept + i] = total
+            stats[3 * kept + i] = product
+            c1[i], c2[i] = narrow(total * stats[4 * kept + i]), narrow(product * stats[5 * kept + i])
+            scale[i] = narrow(stats[6 * kept + i])
+        for plane in range(count):
+            for i in range(some):
+                grad_normalize_plane(
+                    dy + i * dy_step + plane * dy_plane,
+                    x + i * x_step + plane * x_plane,
+                    dx + i * dx_step + plane * dx_plane,
+                    n,
+                    mean[i],
+                    mean_low[i],
+                    c1[i],
+                    c2[i],
+                    scale[i],
+                )
