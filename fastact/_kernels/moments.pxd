@@ -14,6 +14,9 @@ cdef void sums_of_rows(
 cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
 cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
 cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_16_of_row_ahead(
+    const real* x, size ahead, output center, wide c, wides total, wides square
+) noexcept nogil
 cdef void add_32_of_row_ahead(
     const real* x, size ahead, output center, wide c, wides total, wides square
 ) noexcept nogil

@@ -64,16 +64,30 @@ def add_32_of_row(x, c, total, square):
         square[j] = square[j] + q
 
 
-def add_32_of_row_ahead(x, ahead, center, c, total, square):
-    """As `add_32_of_row`, and fetch what is `ahead`.
+# The same, where what is `ahead` is fetched. In two halves: the processor waits for 16 cache lines at a time, and
+# calculates meanwhile.
 
-    In two halves: the processor waits for 16 cache lines at a time, and calculates meanwhile.
-    """
-    for line in range(CHAINS // 2):
+
+def add_16_of_row_ahead(x, ahead, center, c, total, square):
+    for line in range(4):
+        will_read_lanes_later(x + ahead + line * LANES)
+    for j in range(CHAINS):
+        center[j] = center_of_16(x + j, CHAINS)
+    for line in range(4, 8):
+        will_read_lanes_later(x + ahead + line * LANES)
+    for j in range(CHAINS):
+        s, q = chains_of_16(x + j, CHAINS, center[j])
+        s, q = about(c, center[j], 16.0, s, q)
+        total[j] = total[j] + s
+        square[j] = square[j] + q
+
+
+def add_32_of_row_ahead(x, ahead, center, c, total, square):
+    for line in range(8):
         will_read_lanes_later(x + ahead + line * LANES)
     for j in range(CHAINS):
         center[j] = center_of_32(x + j, CHAINS)
-    for line in range(CHAINS // 2, CHAINS):
+    for line in range(8, 16):
         will_read_lanes_later(x + ahead + line * LANES)
     for j in range(CHAINS):
         s, q = chains_of_32(x + j, CHAINS, center[j])
@@ -110,9 +124,9 @@ def chained_sums_of_row(x, n, ahead, c, total, square, rest):
     i = n // (32 * CHAINS) * (32 * CHAINS)
     if n - i >= 16 * CHAINS:
         if ahead > 0:
-            for line in range(CHAINS // 2):
-                will_read_lanes_later(x + i + ahead + line * LANES)
-        add_16_of_row(x + i, c, total, square)
+            add_16_of_row_ahead(x + i, ahead, rest, c, total, square)
+        else:
+            add_16_of_row(x + i, c, total, square)
         i = i + 16 * CHAINS
     if n - i >= 8 * CHAINS:
         add_8_of_row(x + i, c, total, square)
