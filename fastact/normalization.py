@@ -123,8 +123,8 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
     stats = statistics(MOMENTS - 2, x, axes)
     if not x.size:
         stats.fill(np.nan)
-    # With eps = 1 the kernels need not care for squares that float32 cannot hold: neither can it hold their variance.
-    run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(1.0,), is_exact=False)
+    # eps is infinite: nobody asks for 1/sqrt(var + eps), nor for squares that float32 cannot hold, as it cannot var.
+    run("moments", [x], 0, axes, stats, piece_numbers=PIECE, parameters=(np.inf,), is_exact=False)
     return stats[0], stats[1], stats[2], elements_along(x, axes)
 
 

@@ -93,6 +93,12 @@ def test_statistics(name, shape, dtype):
     assert_same_bits(lambda: getattr(fastact, name)(x, axis=axis))
 
 
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_moments_beyond_the_cache(axis):
+    x = numbers((70_001, 63), np.float32, 16)
+    assert_same_bits(lambda: fastact.moments(x, axis))
+
+
 @each_dtype
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "moments", "normalize"])
 def test_several_axes_and_strides(name, dtype):

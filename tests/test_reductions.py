@@ -314,6 +314,21 @@ def test_columns_know_nothing_of_their_neighbours(rows):
             assert_same_bits(np.delete(got, 17), np.delete(before, 17))
 
 
+@pytest.mark.parametrize("shape", [(70_001, 63), (4100, 1030), (17, 250_007)])
+def test_float32_moments_beyond_the_cache(shape):
+    """What is fetched ahead, and pieces of more rows, change nothing but the time."""
+    x = normal(shape, np.float32, scale=2.0, mean=3.0)
+    wide = x.astype(float)
+    for axis in (0, 1, None):
+        mean, var = fastact.moments(x, axis)
+        exact = wide.var(axis)
+        assert (np.abs(var - exact) <= 4 * np.spacing(exact.astype(np.float32))).all()
+        assert (np.abs(mean - wide.mean(axis)) <= 2 * np.spacing(np.float32(4.0))).all()
+    few = fastact.moments(x[:9], 1)
+    for got, expected in zip(fastact.moments(x, 1), few, strict=True):
+        assert_same_bits(got[:9], expected)
+
+
 @pytest.mark.slow
 def test_variance_of_1e8_elements():
     x = np.random.default_rng(0).standard_normal(100_000_000, dtype=np.float32)

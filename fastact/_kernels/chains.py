@@ -77,14 +77,22 @@ def moments_of_8(x, step, c):
     return about(c, center, 8.0, s, q)
 
 
+def center_of_16(x, step):
+    return shortened(sum_of_16(x, step) * SIXTEENTH)
+
+
+def center_of_32(x, step):
+    return shortened(sum_of_32(x, step) * THIRTY_SECOND)
+
+
 def moments_of_16(x, step, c):
-    center = shortened(sum_of_16(x, step) * SIXTEENTH)
+    center = center_of_16(x, step)
     s, q = chains_of_16(x, step, center)
     return about(c, center, 16.0, s, q)
 
 
 def moments_of_32(x, step, c):
-    center = shortened(sum_of_32(x, step) * THIRTY_SECOND)
+    center = center_of_32(x, step)
     s, q = chains_of_32(x, step, center)
     return about(c, center, 32.0, s, q)
 

@@ -14,6 +14,10 @@ cdef enum:
     MOST_ROWS = 64
     # Rows of columns that are worked on together: the sums stay in registers.
     ROWS_TOGETHER = 4
+    # Elements of arrays that stay in the second-level cache.
+    SECOND_LEVEL = 262144
+    # Columns of a row, a page of binary32, that the processor reads ahead by itself.
+    LONG_STRETCH = 1024
 
 ctypedef double wide
 ctypedef Py_ssize_t size

@@ -14,19 +14,28 @@ cdef void sums_of_rows(
 cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
 cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
 cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_16_of_row_ahead(
+    const real* x, size ahead, output center, wide c, wides total, wides square
+) noexcept nogil
+cdef void add_32_of_row_ahead(
+    const real* x, size ahead, output center, wide c, wides total, wides square
+) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
+cdef size read_ahead(const Py_ssize_t* lengths, size distance) noexcept nogil
 cdef void chained_sums_of_row(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
 cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
+    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, real* rest
 ) noexcept nogil
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
 ) noexcept nogil
 cdef void centers(const real* x, size step, size rows, output c) noexcept nogil
 cdef void better_centers(const wide* total, size n, size rows, output c) noexcept nogil
-cdef real* moments_of_rows(const real* x, size step, size n, size rows, wide* scratch, wide eps) noexcept nogil
+cdef real* moments_of_rows(
+    const real* x, size step, size n, size rows, size ahead, wide* scratch, wide eps
+) noexcept nogil
 cdef void moments_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_moments(const real* x, size width, const wide* c, wides total, wides square) noexcept nogil
 cdef void add_moments_of_4(
@@ -38,14 +47,18 @@ cdef void add_8_of_columns(
 cdef void add_16_of_columns(
     const real* x, size step, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef void add_16_of_columns_ahead(
+    const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
 cdef void add_few_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void moments_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef bint are_fetched(const Py_ssize_t* lengths) noexcept nogil
 cdef void chained_moments_of_columns(
-    const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+    const real* x, size step, size rows, size width, bint is_fetched, const wide* c, wides total, wides square
 ) noexcept nogil
 @cython.locals(few=size)
 cdef void columns_without_chains(
@@ -70,13 +83,20 @@ cdef void combine_moments(
 ) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
-cdef (wide, wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square, wide eps) noexcept nogil
+cdef (wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square) noexcept nogil
+cdef void inverse_deviations(size width, size n, const wide* inside, wide eps, wides factor) noexcept nogil
+cdef void statistics_of_columns(
+    size width, size n, const wide* c, const wide* total, const wide* square, wides mean, wides mean_low, wides inside
+) noexcept nogil
+@cython.locals(
+    c="wide*", total="wide*", square="wide*", mean="wide*", mean_low="wide*", inside="wide*", factor="wide*"
+)
+cdef void moments_of_piece(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void statistics_of_rows(
-    size rows, size n, const real* c, const wide* total, const wide* square, wide eps,
-    wides mean, wides mean_low, wides inside, wides factor
+    size rows, size n, const real* c, const wide* total, const wide* square, wides mean, wides mean_low, wides inside
 ) noexcept nogil
 cdef wide* whole_moments_of_rows(
-    const real* x, size step, size n, size rows, wide* scratch, wide eps
+    const real* x, size step, size n, size rows, size ahead, wide* scratch, wide eps
 ) noexcept nogil
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
