@@ -634,6 +634,25 @@ def test_two_arrays_of_16_bits_need_no_third(name):
     assert peak < 1.5 * x.nbytes
 
 
+@pytest.mark.parametrize("scale", [1e-43, 1e-38, 1.0, 2e38])
+@pytest.mark.parametrize("n", [16, 100, 256, 1000])
+def test_gradients_of_softmax_where_float32_ends(n, scale):
+    """Sums of a few products are made in float32: where these overflow or lose digits, in binary64."""
+    y = fastact.softmax(normal((7, n), np.float32))
+    dy = np.random.default_rng(n).uniform(-1, 1, (7, n)) * scale
+    dy[:, : n // 2] = np.abs(dy[:, : n // 2])
+    dy[:, n // 2 :] = -dy[:, : (n + 1) // 2]
+    dy = dy.astype(np.float32)
+    wide, wide_y = dy.astype(float), y.astype(float)
+    expected = wide_y * (wide - (wide * wide_y).sum(-1, keepdims=True))
+    largest = np.abs(wide).max(-1, keepdims=True)
+    assert (np.abs(grad.softmax(dy, y) - expected) <= 4 * 2.0**-24 * largest * wide_y + 2.0**-149).all()
+    log = fastact.log_softmax(normal((7, n), np.float32))
+    expected = wide - np.exp(log.astype(float)) * wide.sum(-1, keepdims=True)
+    tolerance = 4 * 2.0**-24 * (np.abs(expected) + np.exp(log.astype(float)) * np.abs(wide).sum(-1, keepdims=True))
+    assert (np.abs(grad.log_softmax(dy, log) - expected) <= tolerance + 2.0**-149).all()
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_cross_entropy_of_any_layout(axis):
     x = normal((5, 6, 7), np.float32)
