@@ -295,7 +295,7 @@ def cross_entropy(
     """
     function = "cross_entropy"
     checked_reduction(reduction, function)
-    given = real(logits, function, "logits")
+    given = real(logits, function, "logits", in_blocks=True)
     targets = checked_targets(target, given, axis, ignore_index, function)
     return reduced(losses(given.array, targets), reduction, targets.count, given.dtype)
 

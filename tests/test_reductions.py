@@ -14,7 +14,7 @@ from numpy.exceptions import AxisError
 
 import fastact
 import processes
-from cases import FLOATS, assert_same_bits, each_dtype
+from cases import FLOATS, HALVES, assert_same_bits, each_dtype
 from fastact import grad, normalization, penalties, ufuncs
 from fastact._kernels.registry import OPERATORS
 
@@ -644,6 +644,51 @@ def test_two_arrays_of_16_bits_need_no_third(name):
     tracemalloc.stop()
     # The result, and what is known of each row.
     assert peak < 1.5 * x.nbytes
+
+
+def classes_of(x, seed=0):
+    return np.random.default_rng(seed).integers(0, x.shape[-1], x.shape[:-1])
+
+
+# Of x and the classes of its rows; and how much of x may be needed beside it.
+OF_ROWS = {
+    "cross_entropy": (fastact.cross_entropy, 0.25),
+    "cross_entropy, none": (lambda x, target: fastact.cross_entropy(x, target, reduction="none"), 0.25),
+    "grad.cross_entropy": (grad.cross_entropy, 1.25),
+    "l1_penalty": (lambda x, _: fastact.l1_penalty(x, 0.5), 0.25),
+    "l2_penalty": (lambda x, _: fastact.l2_penalty(x, 0.5), 0.25),
+    "elastic_net_penalty": (lambda x, _: fastact.elastic_net_penalty(x, 0.5, 0.25), 0.25),
+    "normalize, 1": (lambda x, _: fastact.normalize(x, 1.0), 1.25),
+    "normalize, 3": (lambda x, _: fastact.normalize(x, 3.0), 1.25),
+    "normalize, 0.5, axis 0": (lambda x, _: fastact.normalize(x, 0.5, 0), 1.25),
+    "normalize, 0": (lambda x, _: fastact.normalize(x, 0.0), 1.25),
+}
+each_of_rows = pytest.mark.parametrize(("function", "most"), OF_ROWS.values(), ids=OF_ROWS)
+
+
+@each_of_rows
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_losses_and_penalties_of_16_bits(function, most, dtype):  # noqa: ARG001
+    """As of the same numbers in float32, rounded once."""
+    x = normal((40, 300), np.float32).astype(dtype)
+    target = classes_of(x)
+    target[3] = -100
+    for view, classes in ((x, target), (x[::2, ::-1], target[::2]), (np.asfortranarray(x), target)):
+        result, expected = function(view, classes), function(view.astype(np.float32), classes)
+        assert result.dtype == (x.dtype if expected.dtype == np.float32 else expected.dtype)
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(expected).astype(result.dtype))
+
+
+@each_of_rows
+def test_losses_and_penalties_of_16_bits_go_piece_by_piece(function, most):
+    x = normal((6000, 1200), np.float16)
+    target = classes_of(x)
+    function(x, target)
+    tracemalloc.start()
+    function(x, target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < most * x.nbytes
 
 
 @pytest.mark.parametrize("scale", [1e-43, 1e-38, 1.0, 2e38])

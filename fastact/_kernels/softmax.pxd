@@ -143,6 +143,9 @@ cdef void apply_softmax(
 ) noexcept nogil
 cdef void apply_to_columns(char** args, const Py_ssize_t* lengths, wide share) noexcept nogil
 cdef void softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_two(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void subtract_parts(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -627,6 +627,37 @@ def softmax_apply_columns(args, lengths):
     apply_to_columns(args, lengths, 1.0)
 
 
+# softmax times the parameter: cross_entropy's gradient, but for the classes that are the targets.
+
+
+def grad_cross_entropy_apply_row(args, lengths):
+    x, y, share = operand(args, X), operand(args, X + 1), numbers(args, PARAMETERS)[0]
+    apply_to_row(x, y, lengths[ROWS], numbers(args, STATS), lengths[KEPT], share)
+
+
+def grad_cross_entropy_apply_columns(args, lengths):
+    apply_to_columns(args, lengths, numbers(args, PARAMETERS)[0])
+
+
+def grad_cross_entropy_whole_row(args, lengths):
+    """Statistics of whole rows and their gradients, while they stay in the first-level cache."""
+    x, y, n, rows = operand(args, X), operand(args, X + 1), lengths[ROWS], lengths[WIDTH]
+    scratch, stats, kept, at_once = numbers(args, SCRATCH), numbers(args, STATS), lengths[KEPT], some_rows(n)
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, scratch)
+        logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
+        for i in range(some):
+            row, known = first + i, stats + first + i
+            known[0] = scratch[i]
+            known[kept] = scratch[GRID + i]
+            for k in range(3):
+                known[(2 + k) * kept] = pieces[k * MOST_ROWS + i]
+            place = y + row * lengths[STEP + 1]
+            apply_to_row(x + row * lengths[STEP], place, n, known, kept, numbers(args, PARAMETERS)[0])
+
+
 def subtract_two(x, y, n, high, low):
     for i in range(n):
         y[i] = (x[i] - high) - low
