@@ -22,6 +22,7 @@ from fastact._kernels.operands import (
     gradient_statistics,
     is_half,
     like,
+    losses_of,
     normalized_axes,
     numbers_of,
     per_channel,
@@ -36,8 +37,8 @@ from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reductions import run
 from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
-from fastact.softmax import checked_together, losses
-from fastact.softmax import softmax as softmax_of
+from fastact.softmax import EXP_SUMS, checked_together
+from fastact.softmax import PIECE as EXP_PIECE
 
 __all__ = [
     "batch_norm",
@@ -411,15 +412,13 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1, *, ignor
            [ 0.25, -0.25]])
     """
     function = "grad.cross_entropy"
-    given = real(logits, function, "logits")
+    given = real(logits, function, "logits", in_blocks=True)
     targets = checked_targets(target, given, axis, ignore_index, function)
     x, axes = given.array, (targets.channel,) if given.array.ndim else ()
-    out = Output(None, x.shape, given, [x])
-    dx = out.array
-    softmax_of(x, axes, out=dx)
-    share = numbers_of(targets.classes.size, 1 / max(targets.count, 1)).reshape(1, -1)
-    run("", [dx, dx], 1, axes, share, reduces=False, apply="scale")
-    set_targets(dx, targets, losses(x, targets))
+    out, stats = Output(None, x.shape, given, [x]), statistics(EXP_SUMS, x, axes)
+    share = 1 / max(targets.count, 1)
+    run("exp_sums", [x, out.array], 1, axes, stats, EXP_PIECE, (share,), apply="grad_cross_entropy")
+    set_targets(out.array, targets, losses_of(x, targets, stats[0], stats[1]))
     return out.result()
 
 

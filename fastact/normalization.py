@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ PIECE = 4
 AS_IT_IS = (0.0, -math.inf)
 # The kernels for norms of these orders.
 NORMS = {1.0: "norm_1", 2.0: "norm_2", math.inf: "norm_inf"}
+# For those of other orders, so many elements are worked on at a time.
+SOME = 65536
 ACTIVATIONS = tuple(row.name for row in OPERATORS if not row.parameters)
 
 
@@ -713,14 +716,34 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     return target.result()
 
 
+def some_at_a_time(x: Array) -> Iterator[tuple[Any, ...]]:
+    """Yield the indices of parts of an array, cut across its longest axis, of about `SOME` elements."""
+    longest = int(np.argmax(x.shape)) if x.ndim else 0
+    length = x.shape[longest] if x.ndim else 1
+    step = max(1, SOME * length // max(x.size, 1))
+    for first in range(0, length, step):
+        yield (slice(None),) * longest + (slice(first, first + step),) * min(x.ndim, 1) + (...,)
+
+
 def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
-    """Return the p-norms, float64, of shape (1, kept elements), for a p that has no kernel."""
+    """Return the norms of any order, float64. Nothing as large as x is needed beside it."""
+    shape = kept_shape(x.shape, axes, keepdims=True)
+    largest, sums = np.zeros(shape), np.zeros(shape, np.longdouble)
+
+    def of_part(kept: Array, part: tuple[Any, ...]) -> Array:
+        return kept[tuple([slice(None) if axis in axes else cut for axis, cut in enumerate(part)])]
+
     if p == 0:
-        return np.asarray((x != 0).sum(axis=axes, dtype=FLOAT64).reshape(1, -1))
-    magnitudes = np.abs(x.astype(FLOAT64))
+        for part in some_at_a_time(x):
+            of_part(largest, part)[...] += (x[part] != 0).sum(axis=axes, keepdims=True, dtype=FLOAT64)
+        return largest.reshape(1, -1)
+    for part in some_at_a_time(x):
+        peak, magnitudes = of_part(largest, part), np.abs(x[part].astype(FLOAT64))
+        np.maximum(peak, np.max(magnitudes, axis=axes, keepdims=True, initial=0.0), out=peak)
     # In units of the largest, powers neither overflow nor vanish.
-    largest = np.max(magnitudes, axis=axes, keepdims=True, initial=0.0)
     units = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
     # A root of a small order is a high power: the sum needs more digits than it gives.
-    sums = ((magnitudes / units) ** p).sum(axis=axes, keepdims=True, dtype=np.longdouble)
+    for part in some_at_a_time(x):
+        powers = (np.abs(x[part].astype(FLOAT64)) / of_part(units, part)) ** p
+        of_part(sums, part)[...] += powers.sum(axis=axes, keepdims=True, dtype=np.longdouble)
     return np.asarray((units * sums ** (1 / np.longdouble(p))).reshape(1, -1), FLOAT64)

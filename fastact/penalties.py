@@ -17,7 +17,7 @@ __all__ = ["elastic_net_penalty", "l1_penalty", "l2_penalty"]
 
 def exact_sum(name: str, w: Any, function: str) -> float:
     """Return the sum of squares or of magnitudes."""
-    array = real(w, function, "w").array
+    array = real(w, function, "w", in_blocks=True).array
     stats = numbers_of(1, 0.0)
     run(f"exact_{name}", [array], 0, tuple(range(array.ndim)), stats, piece_numbers=2)
     return float(stats[0])

@@ -294,9 +294,18 @@ def normalized_products_combine(args, lengths):
 # ---- softmax: dx = y*(dy - sum(dy*y)). log_softmax: dx = dy - exp(y)*sum(dy). Arrays: dy, y, dx.
 
 
-def grad_softmax_of_row(dy, y, dx, n, product):
+def grad_softmax_of_tile(dy, y, dx, n, product):
     for i in range(n):
         dx[i] = y[i] * (dy[i] - product)
+
+
+def grad_softmax_of_row(dy, y, dx, n, product):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(dx + i + 2 * TILE)
+        grad_softmax_of_tile(dy + i, y + i, dx + i, TILE, product)
+    i = n // TILE * TILE
+    grad_softmax_of_tile(dy + i, y + i, dx + i, n - i, product)
 
 
 def grad_softmax_apply_row(args, lengths):
@@ -325,13 +334,80 @@ def product_of_row(dy, y, n, product):
     return total + low
 
 
+# float32: a few products in its own precision, then one addition in binary64 (chains.py). With u = 2**-24 the sum is
+# right to 6*u*sum(abs(dy*y)). What overflows there or loses digits is summed again in binary64.
+
+
+def products_of_4(dy, y, step):
+    q = multiply_add(dy[step], y[step], dy[0] * y[0])
+    return multiply_add(dy[3 * step], y[3 * step], multiply_add(dy[2 * step], y[2 * step], q))
+
+
+def products_of_16(dy, y, step):
+    low = products_of_4(dy, y, step) + products_of_4(dy + 4 * step, y + 4 * step, step)
+    high = products_of_4(dy + 8 * step, y + 8 * step, step) + products_of_4(dy + 12 * step, y + 12 * step, step)
+    return low + high
+
+
+def add_4_products(dy, y, product):
+    for j in range(CHAINS):
+        product[j] = product[j] + products_of_4(dy + j, y + j, CHAINS)
+
+
+def add_16_products(dy, y, product):
+    for j in range(CHAINS):
+        product[j] = product[j] + products_of_16(dy + j, y + j, CHAINS)
+
+
+def chained_products_of_row(dy, y, n, product):
+    """Leave sum(dy*y) in `CHAINS` lanes."""
+    clear(product, product, CHAINS)
+    for block in range(n // (16 * CHAINS)):
+        i = block * 16 * CHAINS
+        add_16_products(dy + i, y + i, product)
+    start = n // (16 * CHAINS) * (16 * CHAINS)
+    for block in range((n - start) // (4 * CHAINS)):
+        i = start + block * 4 * CHAINS
+        add_4_products(dy + i, y + i, product)
+    start = n // (4 * CHAINS) * (4 * CHAINS)
+    for block in range((n - start) // CHAINS):
+        i = start + block * CHAINS
+        add_products_of_two(dy + i, y + i, CHAINS, product)
+    i = n // CHAINS * CHAINS
+    add_products_of_two(dy + i, y + i, n - i, product)
+
+
+def slopes_at_once(n):
+    """Return how many rows are summed before their gradients are made: two arrays stay in the first-level cache."""
+    return 1 if SUM_ROUNDS > ZERO else max(1, min(GRID // CHAINS, FEW_ELEMENTS // 2 // n))
+
+
+def products_of_slopes(dy, dy_step, y, y_step, n, rows, total):
+    """Leave sum(dy*y) of each row in `total`."""
+    if SUM_ROUNDS > ZERO:
+        for i in range(rows):
+            total[i] = product_of_row(dy + i * dy_step, y + i * y_step, n, total + GRID)
+    else:
+        for i in range(rows):
+            chained_products_of_row(dy + i * dy_step, y + i * y_step, n, total + i * CHAINS)
+        fold_chains(total, total + GRID, rows)
+        for i in range(rows):
+            if not wide_of(n) * 1.1754943508222875e-38 <= wide_magnitude(total[i]) <= 1e30:
+                total[i] = product_of_row(dy + i * dy_step, y + i * y_step, n, total + GRID)
+
+
 def grad_softmax_whole_row(args, lengths):
     """Whole rows that stay in the second-level cache."""
-    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    for i in range(lengths[WIDTH]):
-        slope, output = dy + i * lengths[STEP], y + i * lengths[STEP + 1]
-        product = narrow(product_of_row(slope, output, lengths[ROWS], numbers(args, SCRATCH)))
-        grad_softmax_of_row(slope, output, dx + i * lengths[STEP + 2], lengths[ROWS], product)
+    dy, y, dx, n = operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS]
+    rows, total, at_once = lengths[WIDTH], numbers(args, SCRATCH), slopes_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        slopes, outputs = dy + first * lengths[STEP], y + first * lengths[STEP + 1]
+        products_of_slopes(slopes, lengths[STEP], outputs, lengths[STEP + 1], n, some, total)
+        for i in range(some):
+            slope, output = slopes + i * lengths[STEP], outputs + i * lengths[STEP + 1]
+            grad_softmax_of_row(slope, output, dx + (first + i) * lengths[STEP + 2], n, narrow(total[i]))
 
 
 def grad_softmax_columns(dy, y, dx, width, product):
@@ -351,13 +427,24 @@ def grad_softmax_apply_columns(args, lengths):
 
 
 def exp_negative(x):
-    scale, w, _, unscale = exp_scaled(x)
-    return fma(scale, w, scale) * unscale * unscale
+    """Return exp(x) for x <= 0; in units of 2**-TERM_BITS until the end, so that a subnormal one is rounded there."""
+    shifted, w = exp_parts(clamp(x, -TERM_ZERO * LN2, ZERO), TERM_BITS)
+    scale = power_of_two(shifted)
+    return fma(scale, w, scale) * TERM_UNIT
+
+
+def grad_log_softmax_of_tile(dy, y, dx, n, total):
+    for i in range(n):
+        dx[i] = fma(-exp_negative(y[i]), total, dy[i])
 
 
 def grad_log_softmax_of_row(dy, y, dx, n, total):
-    for i in range(n):
-        dx[i] = fma(-exp_negative(y[i]), total, dy[i])
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(dx + i + 2 * TILE)
+        grad_log_softmax_of_tile(dy + i, y + i, dx + i, TILE, total)
+    i = n // TILE * TILE
+    grad_log_softmax_of_tile(dy + i, y + i, dx + i, n - i, total)
 
 
 def grad_log_softmax_apply_row(args, lengths):
@@ -386,12 +473,48 @@ def slopes_of_row(dy, n, lanes):
     return total + low
 
 
+def add_8_slopes(dy, total):
+    for j in range(CHAINS):
+        total[j] = total[j] + sum_of_8(dy + j, CHAINS)
+
+
+def chained_slopes_of_row(dy, n, total):
+    """Leave sum(dy) in `CHAINS` lanes."""
+    clear(total, total, CHAINS)
+    for block in range(n // (8 * CHAINS)):
+        add_8_slopes(dy + block * 8 * CHAINS, total)
+    start = n // (8 * CHAINS) * (8 * CHAINS)
+    for block in range((n - start) // CHAINS):
+        add_slopes(dy + start + block * CHAINS, CHAINS, total)
+    i = n // CHAINS * CHAINS
+    add_slopes(dy + i, n - i, total)
+
+
+def sums_of_slopes(dy, step, n, rows, total):
+    """Leave sum(dy) of each row in `total`."""
+    if SUM_ROUNDS > ZERO:
+        for i in range(rows):
+            total[i] = slopes_of_row(dy + i * step, n, total + GRID)
+    else:
+        for i in range(rows):
+            chained_slopes_of_row(dy + i * step, n, total + i * CHAINS)
+        fold_chains(total, total + GRID, rows)
+        for i in range(rows):
+            if not wide_magnitude(total[i]) <= 1e30:
+                total[i] = slopes_of_row(dy + i * step, n, total + GRID)
+
+
 def grad_log_softmax_whole_row(args, lengths):
-    dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    for i in range(lengths[WIDTH]):
-        slope = dy + i * lengths[STEP]
-        total = narrow(slopes_of_row(slope, lengths[ROWS], numbers(args, SCRATCH)))
-        grad_log_softmax_of_row(slope, y + i * lengths[STEP + 1], dx + i * lengths[STEP + 2], lengths[ROWS], total)
+    dy, y, dx, n = operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS]
+    rows, total, at_once = lengths[WIDTH], numbers(args, SCRATCH), slopes_at_once(lengths[ROWS])
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        sums_of_slopes(dy + first * lengths[STEP], lengths[STEP], n, some, total)
+        for i in range(some):
+            row = first + i
+            slope, output = dy + row * lengths[STEP], y + row * lengths[STEP + 1]
+            grad_log_softmax_of_row(slope, output, dx + row * lengths[STEP + 2], n, narrow(total[i]))
 
 
 def grad_log_softmax_columns(dy, y, dx, width, total):

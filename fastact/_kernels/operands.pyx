@@ -8,6 +8,7 @@ import operator
 cimport cython
 from libc.math cimport INFINITY, NAN, expm1, isfinite, isinf, sqrt
 from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy, memset
 cimport numpy as np
 
 import numpy as np
@@ -646,8 +647,27 @@ cdef inline void go_on(Walk* walk) noexcept:
         walk.index[axis] = 0
 
 
+cdef np.ndarray picked(np.ndarray x, Targets targets):
+    """Return the elements of 16 bits at the classes as contiguous float64."""
+    cdef np.ndarray items = np.empty((<object>targets.classes).shape, x.dtype)
+    cdef char* memory = np.PyArray_BYTES(items)
+    cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(targets.classes)
+    cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
+    cdef Py_ssize_t i
+    cdef Walk walk
+    start(&walk, x, targets.channel)
+    for i in range(np.PyArray_SIZE(items)):
+        # A row that is ignored may have no elements.
+        if counted[i]:
+            memcpy(memory + 2 * i, walk.place + k[i] * walk.step, 2)
+        else:
+            memset(memory + 2 * i, 0, 2)
+        go_on(&walk)
+    return computable(items, FLOAT64)
+
+
 def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high not None, np.ndarray low not None):
-    """Return high - x[class] + low, float64, for each class that is not ignored, else 0; x is float32 or float64."""
+    """Return high - x[class] + low, float64, for each class that is not ignored, else 0."""
     cdef np.ndarray loss = np.PyArray_ZEROS(
         np.PyArray_NDIM(targets.classes), np.PyArray_DIMS(targets.classes), np.NPY_FLOAT64, 0
     )
@@ -656,16 +676,20 @@ def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high n
     cdef const double* l = <double*>np.PyArray_DATA(low)
     cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(targets.classes)
     cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
-    cdef bint is_wide = np.PyArray_TYPE(x) == np.NPY_FLOAT64
+    cdef Py_ssize_t item = np.PyArray_ITEMSIZE(x)
+    cdef np.ndarray halves = picked(x, targets) if item == 2 else loss
+    cdef const double* half = <double*>np.PyArray_DATA(halves)
     cdef Environment callers = enter_environment()
     cdef Py_ssize_t i
+    cdef double logit
     cdef char* place
     cdef Walk walk
     start(&walk, x, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
         if counted[i]:
             place = walk.place + k[i] * walk.step
-            y[i] = h[i] - ((<double*>place)[0] if is_wide else (<float*>place)[0]) + l[i]
+            logit = half[i] if item == 2 else (<double*>place)[0] if item == 8 else (<float*>place)[0]
+            y[i] = h[i] - logit + l[i]
         go_on(&walk)
     leave_environment(callers)
     return loss
@@ -676,26 +700,24 @@ def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray los
     cdef const double* l = <double*>np.PyArray_DATA(loss)
     cdef const np.npy_intp* classes = <np.npy_intp*>np.PyArray_DATA(targets.classes)
     cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
-    cdef bint is_wide = np.PyArray_TYPE(dx) == np.NPY_FLOAT64
+    cdef Py_ssize_t item = np.PyArray_ITEMSIZE(dx)
     cdef Py_ssize_t length = np.PyArray_DIM(dx, targets.channel) if np.PyArray_NDIM(dx) else 1
+    cdef np.ndarray slopes = numbers_of(np.PyArray_SIZE(loss), 0.0)
+    cdef double* slope = <double*>np.PyArray_DATA(slopes)
     cdef Environment callers = enter_environment()
-    cdef Py_ssize_t i, k, first, last
-    cdef double value
-    cdef char* place
+    cdef Py_ssize_t i, k
+    cdef const char* values
     cdef Walk walk
+    for i in range(np.PyArray_SIZE(loss)):
+        slope[i] = expm1(-l[i]) / targets.count if counted[i] else 0.0
+    leave_environment(callers)
+    slopes = rounded(slopes, (np.PyArray_SIZE(loss),), dx.dtype)
+    values = np.PyArray_BYTES(slopes)
     start(&walk, dx, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
-        first = classes[i]
-        last = first + 1 if counted[i] else length
-        value = expm1(-l[i]) / targets.count if counted[i] else 0.0
-        for k in range(first, last):
-            place = walk.place + k * walk.step
-            if is_wide:
-                (<double*>place)[0] = value
-            else:
-                (<float*>place)[0] = <float>value
+        for k in range(classes[i], classes[i] + 1 if counted[i] else length):
+            memcpy(walk.place + k * walk.step, values + i * item, item)
         go_on(&walk)
-    leave_environment(callers)
 
 
 def reduced(np.ndarray loss not None, str reduction, Py_ssize_t count, np.dtype dtype not None):

@@ -187,7 +187,11 @@ cdef void cut(Job* job) noexcept nogil:
         if job.is_read_once and is_in_place and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL:
             job.piece = LONG_PIECE_ROWS
         job.tile = TILE
-        if job.all_reduced * NARROWEST_WHOLE > WHOLE:
+        if job.whole != NULL and job.outputs == 0 and job.all_reduced > PIECE_ROWS:
+            # What is not read again goes by in long stretches of memory; a piece and the next one stay in the cache.
+            job.whole = NULL
+            job.tile = TILE // 2
+        elif job.all_reduced * NARROWEST_WHOLE > WHOLE:
             job.whole = NULL
         elif job.whole != NULL or (is_read_twice and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)

@@ -6,6 +6,8 @@ cdef (real, real, real) exp_reference(real m) noexcept nogil
 cdef (real, real) exp_term_parts(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real exp_term(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real other_term(real x, real m, real shift, real lowest, real bias) noexcept nogil
+cdef (real, real) other_term_parts(real x, real m, real shift, real lowest, real bias) noexcept nogil
+cdef (wide, wide) next_other(real x, real m, real shift, real lowest, real bias, wide total, wide low) noexcept nogil
 cdef (real, real) add_term(real total, real low, real scale, real w, real t) noexcept nogil
 cdef wide terms_of_total(real total) noexcept nogil
 cdef (wide, wide) with_low(wide total, wide total_low, real low) noexcept nogil
@@ -15,8 +17,8 @@ cdef (wide, wide) reciprocal_parts(wide total, wide low) noexcept nogil
 cdef real largest_result(wide t, wide t_low, wide inverse, wide inverse_low) noexcept nogil
 cdef real result(real t, real factor, real factor_low, real t_top, real top) noexcept nogil
 cdef (real, real) rounded_parts(wide high, wide low) noexcept nogil
-@cython.locals(shifted=real, w=real, w_low=real, power=wide)
-cdef wide exp_difference(wide a, wide b) noexcept nogil
+@cython.locals(shifted=real, w=real, w_low=real, t=wide, t_low=wide, unit=wide)
+cdef (wide, wide) exp_difference(wide a, wide b) noexcept nogil
 
 cdef void references(
     const real* m, output shift, output lowest, output bias, size n
@@ -84,20 +86,22 @@ cdef void largest_of_some_columns(const real* x, size step, size width, output m
 cdef void references_of_columns(
     const real* x, size step, size rows, size width, output m, output shift, output lowest, output bias
 ) noexcept nogil
-cdef (wide, wide) next_other(
-    real x, real m, real shift, real lowest, real bias, wide total, wide low
-) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
     wides total, wides low, output count
 ) noexcept nogil
-cdef void add_others_of_some_columns(
+cdef void others_of_some_columns(
     const real* x, size step, size width, const real* m, const real* shift, const real* lowest, const real* bias,
-    wides total, wides low, output count
+    output count, output terms, output second, output third, output fourth
+) noexcept nogil
+cdef void add_rounded_rows(const real* terms, size step, size width, wides total, wides low) noexcept nogil
+cdef void others_of_tiles(
+    const real* x, size step, size width, size ahead, real* m, real* shift, real* lowest, real* bias, wide* total,
+    wide* low, real* count, real* terms
 ) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil
 cdef void exp_sums_of_columns(
-    const real* x, size step, size rows, size width, wide* piece, wide* scratch
+    const real* x, size step, size rows, size width, size ahead, wide* piece, wide* scratch
 ) noexcept nogil
 cdef void exp_sums_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (real, real, real) next_term(
@@ -120,17 +124,28 @@ cdef (wide, wide) log_of_sum(wide m, wide rest, wide rest_low) noexcept nogil
 cdef void logs_of_sums(
     const wide* m, const wide* rest, const wide* rest_low, size n, wides high, wides low
 ) noexcept nogil
-@cython.locals(rest=wide, rest_low=wide)
-cdef void combine_column(wide* pieces, size count, size width, size j, wide* stats, size kept) noexcept nogil
-cdef (real, real, real) softmax_factors(wide* stats, size kept) noexcept nogil
+cdef void take_larger(
+    const wide* piece, size width, wide b, wides m, wides rest, wides rest_low, wides best
+) noexcept nogil
+cdef void add_other_piece(
+    const wide* piece, size width, wide b, const wide* m, const wide* best, wides rest, wides rest_low
+) noexcept nogil
+cdef (real, real, real) softmax_factors(wide* stats, size kept, wide share) noexcept nogil
 cdef void exp_sums_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef void apply_to_row(
+    const real* x, output y, size n, wide* stats, size kept, wide share
+) noexcept nogil
 cdef void softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_softmax(
     const real* x, output y, size width, output shift, output lowest, output bias, output factor, output factor_low,
     output t_top, output top
 ) noexcept nogil
+cdef void apply_to_columns(char** args, const Py_ssize_t* lengths, wide share) noexcept nogil
 cdef void softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void grad_cross_entropy_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_two(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void subtract_parts(const real* x, output y, size n, real high, real low) noexcept nogil
 cdef void log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -107,12 +107,14 @@ def rounded_parts(high, low):
 
 
 def exp_difference(a, b):
-    """Return exp(a - b) for a <= b."""
+    """Return exp(a - b) for a <= b, in two parts."""
     d, d_low = wide_two_sum(a, -b)
     d, d_low = rounded_parts(d if d > EXP_NORMAL else EXP_NORMAL, d_low if d > EXP_NORMAL else 0.0)
     shifted, w, w_low = exp_parts_low(d, d_low)
-    power = wide_sum(1.0, w) * power_of_minus(wide_sum(EXPONENT_SHIFT, -shifted))
-    return 1.0 if a == b else power if d > EXP_NORMAL else 0.0
+    unit = power_of_minus(wide_sum(EXPONENT_SHIFT, -shifted)) if d > EXP_NORMAL else 0.0
+    t = wide_sum(1.0, w)
+    t_low = (w - (t - 1.0)) + w_low
+    return (1.0 if a == b else t * unit), (0.0 if a == b else t_low * unit)
 
 
 # ---- Some rows: the largest elements, the sums of terms. Each has LANES lanes, added up for all rows together.
@@ -371,9 +373,21 @@ def references_of_columns(x, step, rows, width, m, shift, lowest, bias):
     references(m, shift, lowest, bias, width)
 
 
+def other_term_parts(x, m, shift, lowest, bias):
+    """Return the term of an element and what its rounding lost, 0 for the largest."""
+    scale, w = exp_term_parts(x, shift, lowest, bias)
+    t = fma(scale, w, scale)
+    lost = fma(scale, w, scale - t)
+    return (t if x != m else ZERO), (lost if x != m else ZERO)
+
+
 def next_other(x, m, shift, lowest, bias, total, low):
-    """Return the sum with the term of x, if that is not the largest."""
-    return accumulate(total, low, wide_of(other_term(x, m, shift, lowest, bias)), 0.0)
+    """Return the sum with the term of x, if that is not the largest.
+
+    Terms of equal elements all lose the same: float64, whose sums have a low part, has it in there.
+    """
+    t, lost = other_term_parts(x, m, shift, lowest, bias)
+    return accumulate(total, low, wide_of(t), wide_of(lost))
 
 
 def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
@@ -382,14 +396,40 @@ def add_others_of_columns(x, width, m, shift, lowest, bias, total, low, count):
         count[j] = counted(count[j], x[j], m[j])
 
 
-def add_others_of_some_columns(x, step, width, m, shift, lowest, bias, total, low, count):
+def others_of_some_columns(x, step, width, m, shift, lowest, bias, count, terms, second, third, fourth):
     for j in range(width):
-        s, s_low = next_other(x[j], m[j], shift[j], lowest[j], bias[j], total[j], low[j])
-        s, s_low = next_other(x[step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
-        s, s_low = next_other(x[2 * step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
-        total[j], low[j] = next_other(x[3 * step + j], m[j], shift[j], lowest[j], bias[j], s, s_low)
+        terms[j] = other_term(x[j], m[j], shift[j], lowest[j], bias[j])
+        second[j] = other_term(x[step + j], m[j], shift[j], lowest[j], bias[j])
+        third[j] = other_term(x[2 * step + j], m[j], shift[j], lowest[j], bias[j])
+        fourth[j] = other_term(x[3 * step + j], m[j], shift[j], lowest[j], bias[j])
         others = counted(counted(count[j], x[j], m[j]), x[step + j], m[j])
         count[j] = counted(counted(others, x[2 * step + j], m[j]), x[3 * step + j], m[j])
+
+
+def add_rounded_rows(terms, step, width, total, low):
+    for j in range(width):
+        s, s_low = accumulate(total[j], low[j], wide_of(terms[j]), 0.0)
+        s, s_low = accumulate(s, s_low, wide_of(terms[step + j]), 0.0)
+        s, s_low = accumulate(s, s_low, wide_of(terms[2 * step + j]), 0.0)
+        total[j], low[j] = accumulate(s, s_low, wide_of(terms[3 * step + j]), 0.0)
+
+
+def others_of_tiles(x, step, width, ahead, m, shift, lowest, bias, total, low, count, terms):
+    """ROWS_TOGETHER rows of float32, in tiles whose terms stay in the first-level cache. What is `ahead` is read next.
+
+    Terms go through memory: a half vector is widened by the load, not by shuffles.
+    """
+    for tile in range((width + TILE - 1) // TILE):
+        i = tile * TILE
+        some = min(TILE, width - i)
+        for line in range(some // LANES):
+            for row in range(ROWS_TOGETHER):
+                will_read_lanes_later(x + i + row * step + line * LANES + ahead)
+        second, third, fourth = terms + some, terms + 2 * some, terms + 3 * some
+        others_of_some_columns(
+            x + i, step, some, m + i, shift + i, lowest + i, bias + i, count + i, terms, second, third, fourth
+        )
+        add_rounded_rows(terms, some, some, total + i, low + i)
 
 
 def clear_reals(x, n):
@@ -397,17 +437,19 @@ def clear_reals(x, n):
         x[j] = ZERO
 
 
-def exp_sums_of_columns(x, step, rows, width, piece, scratch):
+def exp_sums_of_columns(x, step, rows, width, ahead, piece, scratch):
+    """Leave what is known of a piece of columns; what is `ahead` elements further on is read next."""
     total, low, count = scratch, scratch + width, reals(scratch + 2 * width)
     m, shift = reals(scratch + 3 * width), reals(scratch + 4 * width)
-    lowest, bias = reals(scratch + 5 * width), reals(scratch + 6 * width)
+    lowest, bias, terms = reals(scratch + 5 * width), reals(scratch + 6 * width), reals(scratch + 12 * width)
     references_of_columns(x, step, rows, width, m, shift, lowest, bias)
     clear(total, low, width)
     clear_reals(count, width)
-    for some in range(rows // ROWS_TOGETHER):
-        i = some * ROWS_TOGETHER
-        add_others_of_some_columns(x + i * step, step, width, m, shift, lowest, bias, total, low, count)
-    for i in range(rows // ROWS_TOGETHER * ROWS_TOGETHER, rows):
+    fours = 0 if SUM_ROUNDS > ZERO else rows // ROWS_TOGETHER
+    for some in range(fours):
+        row = x + some * ROWS_TOGETHER * step
+        others_of_tiles(row, step, width, ahead, m, shift, lowest, bias, total, low, count, terms)
+    for i in range(fours * ROWS_TOGETHER, rows):
         add_others_of_columns(x + i * step, width, m, shift, lowest, bias, total, low, count)
     for j in range(width):
         piece[j] = m[j]
@@ -415,9 +457,8 @@ def exp_sums_of_columns(x, step, rows, width, piece, scratch):
 
 
 def exp_sums_columns(args, lengths):
-    exp_sums_of_columns(
-        operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES), numbers(args, SCRATCH)
-    )
+    x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
+    exp_sums_of_columns(x, step, rows, width, rows * step, numbers(args, PIECES), numbers(args, SCRATCH))
 
 
 def next_term(x, shift, lowest, bias, total, low):
@@ -492,29 +533,33 @@ def logs_of_sums(m, rest, rest_low, n, high, low):
         high[j], low[j] = log_of_sum(m[j], rest[j], rest_low[j])
 
 
-def combine_column(pieces, count, width, j, stats, kept):
-    best = 0
-    for b in range(1, count):
-        best = b if pieces[3 * b * width + j] > pieces[3 * best * width + j] else best
-    m = pieces[3 * best * width + j]
-    rest = pieces[3 * best * width + width + j]
-    rest_low = pieces[3 * best * width + 2 * width + j]
-    for b in range(count):
-        if b != best:
-            factor = exp_difference(pieces[3 * b * width + j], m)
-            other = pieces[3 * b * width + width + j]
-            other_low = pieces[3 * b * width + 2 * width + j]
-            rest, rest_low = accumulate_always(rest, rest_low, factor)
-            rest, rest_low = accumulate_always(rest, rest_low, factor * other)
-            rest_low = rest_low + factor * other_low
-    stats[j], stats[kept + j] = log_of_sum(m, rest, rest_low)
-    stats[2 * kept + j] = m
-    stats[3 * kept + j] = rest
-    stats[4 * kept + j] = rest_low
+def take_larger(piece, width, b, m, rest, rest_low, best):
+    """Of each column, go on from the piece with the largest element, the first one of them."""
+    for j in range(width):
+        top, own = piece[j], m[j]
+        m[j] = top if top > own else own
+        rest[j] = piece[width + j] if top > own else rest[j]
+        rest_low[j] = piece[2 * width + j] if top > own else rest_low[j]
+        best[j] = b if top > own else best[j]
 
 
-def softmax_factors(stats, kept):
-    """Return the factor of the terms, in two parts, and the largest result; NaN where m is infinite."""
+def add_other_piece(piece, width, b, m, best, rest, rest_low):
+    """Add 1 + rest of a piece, of those columns that did not go on from it."""
+    for j in range(width):
+        power, power_low = exp_difference(piece[j], m[j])
+        factor = 0.0 if best[j] == b else power
+        factor_low = 0.0 if best[j] == b else power_low
+        other = piece[width + j]
+        product = factor * other
+        lost = wide_fma(factor, other, -product) + factor_low * wide_sum(1.0, other)
+        total, low = accumulate_always(rest[j], rest_low[j], factor)
+        total, low = accumulate_always(total, low, product)
+        rest[j] = total
+        rest_low[j] = low + (lost + factor * piece[2 * width + j])
+
+
+def softmax_factors(stats, kept, share):
+    """Return the factor of the terms, in two parts, and the largest result, times share; NaN where m is infinite."""
     m = stats[2 * kept]
     t, t_low = largest_term(narrow(m))
     one, one_low = wide_two_sum(1.0, stats[3 * kept])
@@ -522,26 +567,37 @@ def softmax_factors(stats, kept):
     total = t * one
     total_low = wide_fma(t, one, -total) + (t * one_low + t_low * one)
     inverse, inverse_low = reciprocal_parts(total, total_low)
-    factor, factor_low = rounded_parts(inverse, inverse_low)
+    quotient = inverse * share
+    factor, factor_low = rounded_parts(quotient, wide_fma(inverse, share, -quotient) + inverse_low * share)
     top, top_low = reciprocal_parts(one, one_low)
-    return factor + narrow(m - m), factor_low, narrow((top + top_low) + (m - m))
+    return factor + narrow(m - m), factor_low, narrow((top + top_low) * share + (m - m))
 
 
 def exp_sums_combine(args, lengths):
-    for j in range(lengths[WIDTH]):
-        combine_column(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j, numbers(args, STATS), lengths[KEPT])
+    stats, kept, pieces, width = numbers(args, STATS), lengths[KEPT], numbers(args, PIECES), lengths[WIDTH]
+    m, rest, rest_low, best = stats + 2 * kept, stats + 3 * kept, stats + 4 * kept, numbers(args, SCRATCH)
+    for j in range(width):
+        m[j], rest[j], rest_low[j], best[j] = pieces[j], pieces[width + j], pieces[2 * width + j], 0.0
+    for b in range(1, lengths[COUNT]):
+        take_larger(pieces + 3 * b * width, width, wide_of(b), m, rest, rest_low, best)
+    for b in range(lengths[COUNT]):
+        add_other_piece(pieces + 3 * b * width, width, wide_of(b), m, best, rest, rest_low)
+    logs_of_sums(m, rest, rest_low, width, stats, stats + kept)
 
 
 # ---- The results, from the statistics.
 
 
-def softmax_apply_row(args, lengths):
-    x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
+def apply_to_row(x, y, n, stats, kept, share):
     shift, lowest, bias = exp_reference(narrow(stats[2 * kept]))
-    factor, factor_low, top = softmax_factors(stats, kept)
+    factor, factor_low, top = softmax_factors(stats, kept, share)
     t_top = exp_term(narrow(stats[2 * kept]), shift, lowest, bias)
-    for i in range(lengths[ROWS]):
+    for i in range(n):
         y[i] = result(exp_term(x[i], shift, lowest, bias), factor, factor_low, t_top, top)
+
+
+def softmax_apply_row(args, lengths):
+    apply_to_row(operand(args, X), operand(args, X + 1), lengths[ROWS], numbers(args, STATS), lengths[KEPT], 1.0)
 
 
 def apply_softmax(x, y, width, shift, lowest, bias, factor, factor_low, t_top, top):
@@ -550,7 +606,7 @@ def apply_softmax(x, y, width, shift, lowest, bias, factor, factor_low, t_top, t
         y[j] = result(t, factor[j], factor_low[j], t_top[j], top[j])
 
 
-def softmax_apply_columns(args, lengths):
+def apply_to_columns(args, lengths, share):
     x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
     shift, lowest, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
@@ -559,12 +615,47 @@ def softmax_apply_columns(args, lengths):
     for j in range(width):
         m = narrow(stats[2 * kept + j])
         shift[j], lowest[j], bias[j] = exp_reference(m)
-        factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept)
+        factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept, share)
         t_top[j] = exp_term(m, shift[j], lowest[j], bias[j])
     for i in range(lengths[ROWS]):
         apply_softmax(
             x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, factor, factor_low, t_top, top
         )
+
+
+def softmax_apply_columns(args, lengths):
+    apply_to_columns(args, lengths, 1.0)
+
+
+# softmax times the parameter: cross_entropy's gradient, but for the classes that are the targets.
+
+
+def grad_cross_entropy_apply_row(args, lengths):
+    x, y, share = operand(args, X), operand(args, X + 1), numbers(args, PARAMETERS)[0]
+    apply_to_row(x, y, lengths[ROWS], numbers(args, STATS), lengths[KEPT], share)
+
+
+def grad_cross_entropy_apply_columns(args, lengths):
+    apply_to_columns(args, lengths, numbers(args, PARAMETERS)[0])
+
+
+def grad_cross_entropy_whole_row(args, lengths):
+    """Statistics of whole rows and their gradients, while they stay in the first-level cache."""
+    x, y, n, rows = operand(args, X), operand(args, X + 1), lengths[ROWS], lengths[WIDTH]
+    scratch, stats, kept, at_once = numbers(args, SCRATCH), numbers(args, STATS), lengths[KEPT], some_rows(n)
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, scratch)
+        logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
+        for i in range(some):
+            row, known = first + i, stats + first + i
+            known[0] = scratch[i]
+            known[kept] = scratch[GRID + i]
+            for k in range(3):
+                known[(2 + k) * kept] = pieces[k * MOST_ROWS + i]
+            place = y + row * lengths[STEP + 1]
+            apply_to_row(x + row * lengths[STEP], place, n, known, kept, numbers(args, PARAMETERS)[0])
 
 
 def subtract_two(x, y, n, high, low):
@@ -638,7 +729,7 @@ def log_softmax_whole_columns(args, lengths):
     """Whole columns that stay in the second-level cache."""
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
     piece, log, log_low = scratch + 7 * width, scratch + 10 * width, scratch + 11 * width
-    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
+    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, width, piece, scratch)
     logs_of_sums(piece, piece + width, piece + 2 * width, width, log, log_low)
     subtract_logs(args, lengths, log, log_low)
 
@@ -646,5 +737,5 @@ def log_softmax_whole_columns(args, lengths):
 def exp_sums_whole_columns(args, lengths):
     width, scratch, stats = lengths[WIDTH], numbers(args, SCRATCH), numbers(args, STATS)
     piece = scratch + 7 * width
-    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, piece, scratch)
+    exp_sums_of_columns(operand(args, X), lengths[STEP], lengths[ROWS], width, width, piece, scratch)
     logs_of_sums(piece, piece + width, piece + 2 * width, width, stats, stats + lengths[KEPT])
