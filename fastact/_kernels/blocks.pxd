@@ -11,10 +11,10 @@ cdef extern from "primitives.h":
     real positive_part "fastact_positive_part"(real) noexcept nogil
     real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
     real limit_positive "fastact_limit_positive"(real, real) noexcept nogil
-    real limit_negative_usual "fastact_unlimited"(real, real) noexcept nogil
-    real limit_positive_usual "fastact_unlimited"(real, real) noexcept nogil
+    real limit_negative_usual "fastact_limit_negative_usual"(real, real) noexcept nogil
+    real limit_positive_usual "fastact_limit_positive_usual"(real, real) noexcept nogil
     bint rare "fastact_rare"(bint) noexcept nogil
-    bint rare_usual "fastact_never"(bint) noexcept nogil
+    bint rare_usual "fastact_rare_usual"(bint) noexcept nogil
     ctypedef long bits "signed_bits_of_real"
     bint is_same "fastact_is_same"(const real*, const real*) noexcept nogil
     bits magnitude_bits "fastact_magnitude_bits"(real) noexcept nogil

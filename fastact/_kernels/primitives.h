@@ -85,8 +85,9 @@ static inline real fastact_limit_positive(real x, real high) { return x < high ?
 
 /* In formulas as they stand, and in those for usual arguments: see formulas.py. */
 #define fastact_rare(condition) (condition)
-#define fastact_never(condition) 0
-#define fastact_unlimited(x, limit) (x)
+#define fastact_rare_usual(condition) 0
+#define fastact_limit_negative_usual(x, low) (x)
+#define fastact_limit_positive_usual(x, high) (x)
 
 /* Of two arrays, whether one is computed in the other's place. */
 static inline int fastact_is_same(const real *a, const real *b) { return a == b; }
