@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -100,12 +101,12 @@ BY_HAND = ("glu", "rrelu")
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
-def load_registry():
-    """Import the registry by itself: the package cannot be imported before it is built."""
-    spec = importlib.util.spec_from_file_location("registry", KERNELS / "registry.py")
-    registry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(registry)
-    return registry
+def load(name):
+    """Import a module of the kernels by itself: the package cannot be imported before it is built."""
+    spec = importlib.util.spec_from_file_location(name, KERNELS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_if_changed(path, text):
@@ -138,6 +139,30 @@ def constants(file):
 def words():
     """Return the constants of the files of loops by name: they are integers."""
     return {name: value for file in LOOPS for name, value in constants(file).items()}
+
+
+def calls_of(formulas):
+    """Return the names that each formula calls, from (syntax tree, text)."""
+    return {node.name: {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call)} for node, _ in formulas}
+
+
+def for_usual_arguments(formulas):
+    """Return the second versions of formulas, see usual.py, as `functions` returns them."""
+    names = usual.second_names(calls_of(formulas))
+    pattern = re.compile(rf"\b({'|'.join(names)})\(")
+    return functions(
+        "\n".join(pattern.sub(r"\1" + usual.SUFFIX + "(", text) for node, text in formulas if node.name in names)
+    )
+
+
+def usual_kernel(row):
+    """Return the kernels of one row without parameters, whose formula asks what is rare."""
+    operands = [f"operand(args, {k})" for k in range(row.arrays)]
+    loop = ", ".join([row.name, row.name + usual.SUFFIX, *operands, str(row.usual), f"operand(args, {row.arrays})"])
+    return (
+        f"def scalar_{row.name}(args, n):\n    mostly_{row.arrays}({loop}, n)\n\n"
+        f"def array_{row.name}(args, n):\n    scalar_{row.name}(args, n)\n"
+    )
 
 
 def kernel(row):
@@ -195,6 +220,8 @@ def stage_real(name, precision, rows, steps):
     known = constants(precision)
     files_of_formulas = (precision, "formulas", "elementary")
     formulas = [formula for file in files_of_formulas for formula in functions((KERNELS / f"{file}.py").read_text())]
+    asking = usual.asking(calls_of(formulas))
+    formulas += for_usual_arguments(formulas)
     c_type, files = {"float32": ("float", LOOPS + LOOPS_OF_FLOAT32), "float64": ("double", LOOPS)}[precision]
     loops = [loop for file in files for loop in functions((KERNELS / f"{file}.py").read_text())]
 
@@ -208,7 +235,8 @@ def stage_real(name, precision, rows, steps):
         *kernel_declarations([row.name for row in rows]),
         *(f"cdef void array_{row.name}(char** args, Py_ssize_t n) noexcept nogil" for row in steps),
     ]
-    kernels = [kernel(row) for row in rows] + [step(row) for row in steps]
+    kernels = [usual_kernel(row) if row.usual and row.name in asking else kernel(row) for row in rows]
+    kernels += [step(row) for row in steps]
     return stage(name, header, declarations, [text for _, text in formulas + loops] + kernels)
 
 
@@ -358,7 +386,7 @@ class BuildWithStubs(build_ext):
             write_if_changed(package / name, text)
 
 
-registry = load_registry()
+registry, usual = load("registry"), load("usual")
 
 setup(
     cmdclass={"build_ext": BuildWithStubs},

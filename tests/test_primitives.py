@@ -53,7 +53,7 @@ def arguments_of(name, types):
         arrays[1] = np.abs(arrays[1])
     if name == "power_of_minus":
         arrays = [generator.integers(-1022, 1023, COUNT).astype(np.float64)]
-    if name in {"is_set", "rarely"}:
+    if name in {"is_set", "rarely", "rare", "rare_usual"}:
         arrays[-1] %= 32 if name == "is_set" else 2
     return arrays
 
@@ -110,7 +110,7 @@ def test_bits_are_those_of_the_headers(real, tmp_path):
         bits = [y.view(f"u{y.itemsize}") for y in (by_gcc, by_numba)]
         same = (bits[0] == bits[1]) | (by_gcc == by_numba) | (np.isnan(by_gcc) & np.isnan(by_numba))
         assert same.all(), f"{name}: {by_gcc[~same][0]!r} by gcc, {by_numba[~same][0]!r} by Numba"
-        assert np.unique(bits[0]).size > 1, name
+        assert np.unique(bits[0]).size > 1 or name == "rare_usual", name
 
 
 def test_values_of_inline_functions():

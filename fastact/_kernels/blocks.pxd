@@ -11,6 +11,13 @@ cdef extern from "primitives.h":
     real positive_part "fastact_positive_part"(real) noexcept nogil
     real limit_negative "fastact_limit_negative"(real, real) noexcept nogil
     real limit_positive "fastact_limit_positive"(real, real) noexcept nogil
+    real limit_negative_usual "fastact_limit_negative_usual"(real, real) noexcept nogil
+    real limit_positive_usual "fastact_limit_positive_usual"(real, real) noexcept nogil
+    bint rare "fastact_rare"(bint) noexcept nogil
+    bint rare_usual "fastact_rare_usual"(bint) noexcept nogil
+    ctypedef long bits "signed_bits_of_real"
+    bint is_same "fastact_is_same"(const real*, const real*) noexcept nogil
+    bits magnitude_bits "fastact_magnitude_bits"(real) noexcept nogil
     real multiply_sign "fastact_multiply_sign"(real, real) noexcept nogil
     real square_root "fastact_square_root"(real) noexcept nogil
     real exponent "fastact_exponent"(real) noexcept nogil
@@ -38,6 +45,28 @@ cdef void each_2_2(formula_4 f, const real* a, const real* b, real s, real t, ou
 cdef void each_3_0(formula_3 f, const real* a, const real* b, const real* c, output y, Py_ssize_t n) noexcept nogil
 cdef void each_4_0(
     formula_4 f, const real* a, const real* b, const real* c, const real* d, output y, Py_ssize_t n
+) noexcept nogil
+
+cdef enum:
+    # Elements that are tried at first, those that are at most, and how many f computes where one was rare: with NaN at
+    # every 1500th of them glu takes 1.13 of the time it takes by f alone, with nothing but NaN 1.03.
+    FIRST_SPAN = 128
+    LONGEST_SPAN = 1024
+    AFTER_RARE = 4096
+
+cdef void mostly_1(
+    formula_1 f, formula_1 usual, const real* a, real limit, output y, Py_ssize_t n
+) noexcept nogil
+cdef void mostly_2(
+    formula_2 f, formula_2 usual, const real* a, const real* b, real limit, output y, Py_ssize_t n
+) noexcept nogil
+cdef void mostly_3(
+    formula_3 f, formula_3 usual, const real* a, const real* b, const real* c, real limit, output y, Py_ssize_t n
+) noexcept nogil
+cdef bint usual_1(formula_1 f, const real* a, real limit, output y, Py_ssize_t n) noexcept nogil
+cdef bint usual_2(formula_2 f, const real* a, const real* b, real limit, output y, Py_ssize_t n) noexcept nogil
+cdef bint usual_3(
+    formula_3 f, const real* a, const real* b, const real* c, real limit, output y, Py_ssize_t n
 ) noexcept nogil
 
 cdef inline real* operand(char** args, Py_ssize_t k) noexcept nogil:

@@ -126,6 +126,9 @@ GELU_CENTRE = 0.1630859375
 GAUSSIAN = 0.3989422917366028
 GAUSSIAN_LOW = -1.133517010526318e-08
 GRAD_GELU_MIN = -19.9
+# Of usual arguments all but the last are at most this: 2**48, see blocks.py. A gate's last is at most USUAL_GATE.
+USUAL_FACTOR = 281474976710656.0
+USUAL_GATE = 60.0
 
 
 def exp_polynomial(r):

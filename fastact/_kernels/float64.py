@@ -95,6 +95,9 @@ GELU_CENTRE = 0.1875
 GAUSSIAN = 0.3989422804014327
 GAUSSIAN_LOW = -2.49232720227773e-17
 GRAD_GELU_MIN = -54.05
+# Of usual arguments all but the last are at most this: 2**48, see blocks.py. A gate's last is at most USUAL_GATE.
+USUAL_FACTOR = 281474976710656.0
+USUAL_GATE = 60.0
 
 
 def exp_polynomial(r):

@@ -14,6 +14,10 @@ How the bits are kept. exp(x) = scale*(1 + w) with scale a power of two: sums su
 from these parts by one fma, and its rounding error by another, so that a quotient of such sums can be
 corrected by its own residual. Errors below are in ULP of the result; "low" is the part a rounding lost.
 No operation branches: a conditional expression is a select, in vector registers.
+
+``rare(condition)`` is a condition that only holds where an argument is rare: NaN, infinite, or of a magnitude above the
+row's `usual`. Of a function that asks it the build makes a second one for arguments that are not, in which it never
+holds and `limit` limits nothing: of the same bits there, in fewer operations. `blocks.py` has the loops.
 """
 
 
@@ -31,9 +35,15 @@ def limit(x, low, high):
     return limit_positive(limit_negative(x, low), high)
 
 
+def limit_rare(x, low, high):
+    """Return `clamp` of an x that is beyond these limits only where an argument is rare."""
+    x = low if rare(x < low) else x
+    return high if rare(x > high) else x
+
+
 def not_lost(y, x):
     """Return y, or x if that is NaN (unequal to itself): limited, or only compared with, it would be lost."""
-    return y if x == x else x  # noqa: PLR0124
+    return x if rare(x != x) else y  # noqa: PLR0124
 
 
 def exp_reduced(x, bits):
@@ -61,8 +71,8 @@ def exp_parts_low(x, x_low):
 
 def scaled(x, shifted):
     """Return (scale, unscale): scale*unscale**2 = 2**k. Below SCALED_MIN the scale is larger than 2**k."""
-    shifted = shifted + TWO * TINY_BITS if x < SCALED_MIN else shifted
-    return power_of_two(shifted), TINY if x < SCALED_MIN else ONE
+    shifted = shifted + TWO * TINY_BITS if rare(x < SCALED_MIN) else shifted
+    return power_of_two(shifted), TINY if rare(x < SCALED_MIN) else ONE
 
 
 def scaled_product(dy, slope, unscale):
@@ -123,12 +133,12 @@ def logistic_slope_product(dy, x, factor):
     That is dy*t/(exp(-r) + 2*t + t**2*exp(r)) with exp(x) = t*exp(r): a divisor rounded once, and one quotient. Half of
     dy is divided, since the divisor may be below 1, and scale is 2*t.
     """
-    x = SCALED_EXP_MIN if x < SCALED_EXP_MIN else x
+    x = SCALED_EXP_MIN if rare(x < SCALED_EXP_MIN) else x
     shifted, even, odd = exp_pair(x, ONE)
-    scale = power_of_two(shifted + (TWO * TINY_BITS - ONE) if x < SCALED_MIN else shifted)
-    d = slope_divisor(ZERO if x < SCALED_MIN else scale, even, odd)
-    quotient = dy * (TINY if x < SCALED_MIN else HALF) / d
-    return quotient * (factor * scale) * (TINY if x < SCALED_MIN else ONE)
+    scale = power_of_two(shifted + (TWO * TINY_BITS - ONE) if rare(x < SCALED_MIN) else shifted)
+    d = slope_divisor(ZERO if rare(x < SCALED_MIN) else scale, even, odd)
+    quotient = dy * (TINY if rare(x < SCALED_MIN) else HALF) / d
+    return quotient * (factor * scale) * (TINY if rare(x < SCALED_MIN) else ONE)
 
 
 def grad_sigmoid(dy, x):
@@ -144,32 +154,33 @@ def glu_gradients(dy, a, b):
     # The second as `logistic_slope_product`, of dy*a in two parts. Where that may be infinite, both are scaled down by
     # TINY, and exp(-abs(b)) is followed further down.
     x = negative_magnitude(b)
-    x = GLU_EXP_MIN if x < GLU_EXP_MIN else x
+    x = GLU_EXP_MIN if rare(x < GLU_EXP_MIN) else x
     shifted, even, odd = exp_pair(x, ONE)
-    t = ZERO if x < SCALED_MIN else power_of_two(shifted)
+    t = ZERO if rare(x < SCALED_MIN) else power_of_two(shifted)
     d = slope_divisor(t, even, odd)
     size = absolute(dy * a)
-    factor = dy * TINY if size > FOUR / TINY else dy
-    other = a * TINY if size > FOUR / TINY else a
+    factor = dy * TINY if rare(size > FOUR / TINY) else dy
+    other = a * TINY if rare(size > FOUR / TINY) else a
     product = factor * other
     product_low = fma(factor, other, -product)
     reciprocal = ONE / d
     y = product * reciprocal
     excess = fma(y, d, -product) - product_low
-    y = fma(excess, -reciprocal, y) if absolute(product) <= LARGEST else y
+    y = y if rare(not absolute(product) <= LARGEST) else fma(excess, -reciprocal, y)
     # The power of two may be out of range: two factors that are not.
-    bits = shifted + TWO * TINY_BITS if size > FOUR / TINY else shifted
-    bits = GLU_LOWEST_SHIFT if bits < GLU_LOWEST_SHIFT else bits
-    first = clamp(bits, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
-    db = y * HALF * power_of_two(first) * power_of_two(EXPONENT_SHIFT + (bits - first))
+    bits = shifted + TWO * TINY_BITS if rare(size > FOUR / TINY) else shifted
+    bits = GLU_LOWEST_SHIFT if rare(bits < GLU_LOWEST_SHIFT) else bits
+    first = limit_rare(bits, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
+    second = power_of_two(EXPONENT_SHIFT + (bits - first)) if rare(bits != first) else ONE
+    db = y * HALF * power_of_two(first) * second
     # The first: dy*t/(exp(-r) + t) for b < 0, else dy/(1 + t*exp(r)), where exp(-abs(b)) = t*exp(r).
     t = HALF * t
     total = ONE + t
     lost = t - (total - ONE)
     d = total + fma(ONE if b < ZERO else t, even - odd if b < ZERO else even + odd, lost)
-    bits = shifted + (TWO * TINY_BITS - ONE) if x < SCALED_MIN else shifted - ONE
-    scale = power_of_two(LOWEST_SHIFT if bits < LOWEST_SHIFT else bits)
-    unscale = TINY if b < SCALED_MIN else ONE
+    bits = shifted + (TWO * TINY_BITS - ONE) if rare(x < SCALED_MIN) else shifted - ONE
+    scale = power_of_two(LOWEST_SHIFT if rare(bits < LOWEST_SHIFT) else bits)
+    unscale = TINY if rare(b < SCALED_MIN) else ONE
     da = dy * unscale * (scale if b < ZERO else ONE) / d * unscale
     return da, db
 
@@ -353,7 +364,8 @@ def elu(x, alpha):
 
 def exp_scaled(x):
     """Return (scale, w, w_low, unscale): exp(x) = scale*(1 + w + w_low)*unscale**2 for x <= 0; NaN stays NaN."""
-    x = clamp(x, SCALED_EXP_MIN, ZERO)
+    x = SCALED_EXP_MIN if rare(x < SCALED_EXP_MIN) else x
+    x = ZERO if x > ZERO else x
     shifted, w, w_low = exp_parts_low(x, ZERO)
     scale, unscale = scaled(x, shifted)
     return scale, w, w_low, unscale
@@ -567,13 +579,13 @@ def gate_divisor(exponent, exponent_low):
     limited = limit(exponent, SCALED_EXP_MIN, SATURATION)
     shifted, k, r = exp_reduced(-limited, ZERO)
     z = exp_rest(r, fma(k, -LN2_LOW, -exponent_low))
-    scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
-    one = ZERO if exponent < GATE_SCALED_MIN else ONE
+    scale = power_of_two(shifted - TWO * TINY_BITS if rare(exponent < GATE_SCALED_MIN) else shifted)
+    one = ZERO if rare(exponent < GATE_SCALED_MIN) else ONE
     total = one + scale
     lost = one - (total - scale)
     rest = fma(scale, r, fma(scale, z, lost))
     d = not_lost(total + rest, exponent)
-    return d, rest - (d - total), TINY if exponent < GATE_SCALED_MIN else ONE
+    return d, rest - (d - total), TINY if rare(exponent < GATE_SCALED_MIN) else ONE
 
 
 def gate_quotient(dy, exponent, exponent_low):
@@ -589,48 +601,50 @@ def gate_product(dy, exponent, exponent_low):
     dy = dy * unscale
     y = dy * reciprocal
     excess = fma(y, d_low, fma(y, d, -dy))
-    return (fma(excess, -reciprocal, y) if absolute(y) <= LARGEST else y) * unscale
+    return (y if rare(not absolute(y) <= LARGEST) else fma(excess, -reciprocal, y)) * unscale
 
 
 def gate_slope(exponent, exponent_low, m, m_low):
-    """Return (high, low, unscale): (1 + m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent).
+    """Return (high, low, unscale): (1 + 4*m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent).
 
     scale*m is exact, and e never rounded. m_low counts for little: it may be what the sum m was rounded by, no more.
+    The quotient is that of a quarter by halves: the residual of 2/(1 + e) is what a square counts twice.
     """
     shifted, k, r = exp_reduced(-exponent, ZERO)
     r = r + fma(k, -LN2_LOW, -exponent_low)
     w = fma(r * r, exp_polynomial(r), r)
-    scale = power_of_two(shifted - TWO * TINY_BITS if exponent < GATE_SCALED_MIN else shifted)
-    one = ZERO if exponent < GATE_SCALED_MIN else ONE
+    scale = power_of_two(shifted - TWO * TINY_BITS if rare(exponent < GATE_SCALED_MIN) else shifted)
+    one = ZERO if rare(exponent < GATE_SCALED_MIN) else ONE
     total = one + scale
     lost = one - (total - scale)
     d = fma(scale, w, total)
     d_low = fma(scale, w, total - d) + lost
     factor = scale * m
-    total = one + factor
-    lost = factor - (total - one)
+    quarter = ZERO if rare(exponent < GATE_SCALED_MIN) else QUARTER
+    total = quarter + factor
+    lost = factor - (total - quarter)
     n = fma(factor, w, total)
-    n_low = fma(factor, w, total - n) + fma(scale, m_low, lost)
-    y = ONE / d
-    residual = TWO * fma(-y, d_low, fma(-y, d, ONE))
+    n_low = fma(factor, w, total - n) + (lost if m_low == ZERO else fma(scale, m_low, lost))
+    y = TWO / d
+    residual = fma(-y, d_low, fma(-y, d, TWO))
     ratio = n * y
     high = ratio * y
     low = fma(y, fma(n_low, y, fma(n, y, -ratio)), fma(high, residual, fma(ratio, y, -high)))
-    return high, low, TINY if exponent < GATE_SCALED_MIN else ONE
+    return high, low, TINY if rare(exponent < GATE_SCALED_MIN) else ONE
 
 
 def parts_product(dy, high, low, unscale):
     """Return dy*(high + low)*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
     dy = dy * unscale
     size = absolute(dy)
-    y = fma(dy, high, dy * low if size <= LARGEST else ZERO)
+    y = fma(dy, high, ZERO if rare(not size <= LARGEST) else dy * low)
     # A dy of 0 gives two zeros, perhaps of two signs: their sum would not keep the product's.
     return (y if size > ZERO else dy * high) * unscale
 
 
 def grad_silu(dy, x):
     a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
-    high, low, unscale = gate_slope(a, ZERO, ONE + a, ZERO)
+    high, low, unscale = gate_slope(a, ZERO, fma(a, QUARTER, QUARTER), ZERO)
     return parts_product(dy, not_lost(high, x), low, unscale)
 
 
@@ -702,12 +716,12 @@ def mish(x):
 
 def grad_mish(dy, x):
     # e*((e + 2)*d + 4*x*(e + 1))/d**2, d = e*(e + 2) + 2, e = exp(x); t is e where it is not negligible.
-    x = clamp(x, SCALED_EXP_MIN, SATURATION)
+    x = limit_rare(x, SCALED_EXP_MIN, SATURATION)
     shifted, w, w_low = exp_parts_low(x, ZERO)
     scale, unscale = scaled(x, shifted)
     e, e_low = exp_of_parts(scale, w, w_low)
-    t = ZERO if x < SCALED_MIN else e
-    t_low = ZERO if x < SCALED_MIN else e_low
+    t = ZERO if rare(x < SCALED_MIN) else e
+    t_low = ZERO if rare(x < SCALED_MIN) else e_low
     factor, factor_low = two_sum(TWO, t)
     factor_low = factor_low + t_low
     d = fma(t, factor, TWO)
@@ -762,9 +776,9 @@ def grad_gelu_tanh(dy, x):
         GRAD_GELU_TANH_CUBIC,
         GRAD_GELU_TANH_CUBIC_LOW,
     )
-    m = ONE + m
-    factor = m + m_low
-    high, low, unscale = gate_slope(u, u_low, factor, m_low - (factor - m))
+    m = fma(m, QUARTER, QUARTER)
+    factor = fma(m_low, QUARTER, m)
+    high, low, unscale = gate_slope(u, u_low, factor, fma(m_low, QUARTER, m - factor))
     return parts_product(dy, not_lost(high, x), low, unscale)
 
 
@@ -830,7 +844,7 @@ def grad_gelu(dy, x):
     part = dy * unscale
     product = part * high
     corrected = fma(part, high, part * low) if part != ZERO else product
-    tail = (corrected if absolute(dy) <= LARGEST else product) * unscale
+    tail = (product if rare(not absolute(dy) <= LARGEST) else corrected) * unscale
     mirrored = dy - tail if part != ZERO else dy
-    mirrored = mirrored if absolute(dy) <= LARGEST else dy
+    mirrored = dy if rare(not absolute(dy) <= LARGEST) else mirrored
     return mirrored if x > ZERO else tail

@@ -38,6 +38,7 @@ from fastact._kernels import (
     numba_types,
     registry,
     signatures,
+    usual,
 )
 from fastact._kernels.numba_frontend import LOOPS, Compiled, FrontEnd
 from fastact._kernels.numba_primitives import PRECISIONS, Precision
@@ -54,11 +55,16 @@ ADVICE = {
 LEAST_WORK = 4
 
 
-def entry_point(symbol: str, loop: Compiled, precision: Precision, arrays: int, scalars: int) -> str:
+def entry_point(
+    symbol: str, loop: Compiled, precision: Precision, arrays: int, scalars: int, limit: float | None = None
+) -> str:
     """Return the IR of ``void symbol(char** args, intp n)``, which unpacks the operands and calls the loop."""
     real = str(precision.llvm_type)
-    lines, operands = [], ["ptr null"]
+    # The formulas, of which there are two where there is a limit.
+    lines, operands = [], ["ptr null"] * (1 if limit is None else 2)
     for k in range(arrays + scalars + 1):
+        if k == arrays and limit is not None:
+            operands.append(f"{real} {limit:e}")
         lines.append(f"%slot{k} = getelementptr ptr, ptr %args, i64 {k}")
         lines.append(f"%operand{k} = load ptr, ptr %slot{k}")
         if arrays <= k < arrays + scalars:
@@ -196,7 +202,7 @@ def advised(module: str) -> str:
     return "\n".join([*lines, ""])
 
 
-OF_THE_COMPILER = (numba_frontend, numba_loops, numba_primitives, numba_types, signatures)
+OF_THE_COMPILER = (numba_frontend, numba_loops, numba_primitives, numba_types, signatures, usual)
 SOURCES = [
     Path(__file__).read_text(encoding="utf-8"),
     *(Path(str(m.__file__)).read_text("utf-8") for m in OF_THE_COMPILER),
@@ -213,9 +219,12 @@ def element_wise_parts(front: FrontEnd, row: Kernel) -> dict[str, str]:
         if returns_first(getattr(formulas, row.name)):
             parts[symbol] = copy_of_first(symbol, front.precision, arrays + scalars)
         else:
-            loop = front.loop(row.name, arrays, scalars)
+            if row.usual and row.name in front.asking:
+                loop, limit = front.loop(f"mostly_{arrays}", row.name, row.name + usual.SUFFIX), row.usual
+            else:
+                loop, limit = front.loop(f"each_{arrays}_{scalars}", row.name), None
             parts.update(front.needed(loop))
-            parts[symbol] = entry_point(symbol, front.compiled[loop], front.precision, arrays, scalars)
+            parts[symbol] = entry_point(symbol, front.compiled[loop], front.precision, arrays, scalars, limit)
     return parts
 
 

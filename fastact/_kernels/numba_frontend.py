@@ -18,12 +18,14 @@ from llvmlite import ir
 from numba.core import compiler, registry, types
 from numba.extending import intrinsic
 
-from fastact._kernels import formulas, numba_primitives, numba_types, signatures
+from fastact._kernels import formulas, numba_primitives, numba_types, signatures, usual
 from fastact._kernels.numba_primitives import Precision
 from fastact._kernels.numba_types import Pointer
 from fastact._kernels.signatures import Argument, Signature
 
 INTERLEAVE = 4
+# The loops that are interleaved.
+OF_ONE_FORMULA = ("each_", "usual_")
 # A number of metadata that Numba does not reach.
 LOOP = 1000
 LOOPS = signatures.read()
@@ -137,12 +139,21 @@ class FrontEnd:
 
     def __init__(self, precision: Precision) -> None:
         self.precision = precision
-        self.numbers = {**NUMBERS, **numba_primitives.TYPES, "real": precision.numba_type}
+        bits = types.Integer.from_bitwidth(precision.bits, signed=True)
+        self.numbers = {**NUMBERS, **numba_primitives.TYPES, "real": precision.numba_type, "bits": bits}
         self.code = {
             name: value.__code__
             for module in (formulas, precision.module)
             for name, value in vars(module).items()
             if isinstance(value, FunctionType)
+        }
+        calls = {name: code.co_names for name, code in self.code.items()}
+        self.asking = usual.asking(calls)
+        second = usual.second_names(calls)
+        self.code |= {
+            second[name]: code.replace(co_names=tuple(second.get(called, called) for called in calls[name]))
+            for name, code in self.code.items()
+            if name in second
         }
         self.code |= LOOPS.code | {name: value.__code__ for name, value in numba_primitives.FUNCTIONS.items()}
         self.namespace: dict[str, Any] = {**PYTHONS_OWN, **LOOPS.lengths, **numba_primitives.CONSTANTS}
@@ -239,6 +250,7 @@ class FrontEnd:
         finally:
             needs = self.callers.pop()
             numba_types.Apart.function = outer
+        module = interleaved(module) if name.startswith(OF_ONE_FORMULA) else module
         self.compiled[symbol] = Compiled(descriptor, apart(module, restricted), needs)
         return signature
 
@@ -263,19 +275,18 @@ class FrontEnd:
             self.compile(name, self.code[name], name, arguments, types.void)
         return name
 
-    def loop(self, name: str, arrays: int, scalars: int) -> str:
-        """Compile the loop of so many arrays and scalars around a formula, and return its symbol."""
-        loop = f"each_{arrays}_{scalars}"
-        self.prepare(name)
-        self.prepare(loop)
-        registry.cpu_target.typing_context.refresh()
-        formula_type = registry.cpu_target.typing_context.resolve_value_type(self.namespace[name])
-        symbol = f"{loop}_of_{name}"
+    def loop(self, loop: str, *formulas: str) -> str:
+        """Compile a loop around its formulas, and return its symbol."""
+        for name in (loop, *formulas):
+            self.prepare(name)
+        context = registry.cpu_target.typing_context
+        context.refresh()
+        given = [context.resolve_value_type(self.namespace[name]) for name in formulas]
+        symbol = "_of_".join([loop, *formulas])
         if symbol in self.compiled:
             return symbol
         declared = [self.type_of(argument.c_type) for argument in LOOPS.signatures[loop].arguments]
-        self.compile(loop, self.code[loop], symbol, (formula_type, *declared[1:]), types.void, ["y"])
-        self.compiled[symbol] = self.compiled[symbol]._replace(module=interleaved(self.compiled[symbol].module))
+        self.compile(loop, self.code[loop], symbol, (*given, *declared[len(given) :]), types.void, ["y"])
         return symbol
 
     def needed(self, *symbols: str) -> dict[str, str]:

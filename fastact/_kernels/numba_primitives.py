@@ -117,6 +117,12 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         "positive_part": on_bits(lambda b, x: b.select(b.icmp_signed(">", x, zero), x, zero)),
         "limit_negative": on_bits(lambda b, x, low: b.select(b.icmp_unsigned("<", x, low), x, low)),
         "limit_positive": on_bits(lambda b, x, high: b.select(b.icmp_signed("<", x, high), x, high)),
+        "limit_negative_usual": lambda _builder, x, _limit: x,
+        "limit_positive_usual": lambda _builder, x, _limit: x,
+        "rare": lambda _builder, condition: condition,
+        "rare_usual": lambda _builder, _condition: BIT(0),
+        "is_same": lambda b, first, second: b.icmp_unsigned("==", first, second),
+        "magnitude_bits": lambda b, x: b.and_(b.bitcast(x, integer), ir.Constant(integer, ~sign.constant)),
         "multiply_sign": on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign))),
     }
 

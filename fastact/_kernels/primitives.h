@@ -83,6 +83,23 @@ static inline real fastact_limit_negative(real x, real low) { return x > low ? x
 static inline real fastact_limit_positive(real x, real high) { return x < high ? x : high; }
 #endif
 
+/* In formulas as they stand, and in those for usual arguments: see formulas.py. */
+#define fastact_rare(condition) (condition)
+#define fastact_rare_usual(condition) 0
+#define fastact_limit_negative_usual(x, low) (x)
+#define fastact_limit_positive_usual(x, high) (x)
+
+/* Of two arrays, whether one is computed in the other's place. */
+static inline int fastact_is_same(const real *a, const real *b) { return a == b; }
+
+/* The bits of abs(x), an integer that is larger where abs(x) is, and largest for NaN. */
+static inline signed_bits_of_real fastact_magnitude_bits(real x)
+{
+    bits_of_real bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (signed_bits_of_real)(bits & ~((bits_of_real)1 << (8 * sizeof(real) - 1)));
+}
+
 /* x with its sign flipped where y is negative. */
 static inline real fastact_multiply_sign(real x, real y)
 {

@@ -72,6 +72,8 @@ class Operator(NamedTuple):
     grad_zeros: tuple[tuple[float, float], ...] = ()
     moving_kinks: Callable[..., tuple[float, ...]] = lambda *parameters: ()
     range: Range | None = None
+    usual: float = 0.0
+    """The largest magnitude of an x of which no condition of the formulas is ``rare``; 0 if that would save nothing."""
     is_learned: bool = False
     """Whether the parameters have a gradient, too. The public functions are written by hand, over those of the row."""
     variant_of: str | None = None
@@ -99,6 +101,8 @@ class Kernel(NamedTuple):
     operands: tuple[str, ...]
     parameters: tuple[str, ...] = ()
     keeps_integers: bool = False
+    usual: float = 0.0
+    """As of a row, of the last operand."""
 
     @property
     def arrays(self) -> int:
@@ -193,6 +197,7 @@ OPERATORS: tuple[Operator, ...] = (
             "array([0.26894142, 0.5       , 0.88079708])",
             "array([0.19661193, 0.25      , 0.10499359])",
         ),
+        usual=60.0,
     ),
     Operator(
         "tanh",
@@ -211,6 +216,7 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         ulp_float32=1.5,
         odd=True,
+        usual=40.0,
     ),
     Operator(
         "relu",
@@ -307,6 +313,7 @@ OPERATORS: tuple[Operator, ...] = (
             "array([0.6467686 , 1.75809934, 1.05070099])",
         ),
         kinks=(0.0,),
+        usual=80.0,
     ),
     Operator(
         "softplus",
@@ -534,6 +541,7 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         monotone=False,
         grad_zeros=((-1.2784645427610738, 0.2178),),
+        usual=80.0,
     ),
     Operator(
         "logsigmoid",
@@ -551,6 +559,7 @@ OPERATORS: tuple[Operator, ...] = (
             "array([0.73105858, 0.5       , 0.11920292])",
         ),
         ulp_float32=1.4,
+        usual=60.0,
     ),
     Operator(
         "tanhshrink",
@@ -589,6 +598,7 @@ OPERATORS: tuple[Operator, ...] = (
         ulp_float32=2.0,
         monotone=False,
         grad_zeros=((-1.192431214515495, 0.259),),
+        usual=20.0,
     ),
     Operator(
         "gelu_tanh",
@@ -635,6 +645,7 @@ OPERATORS: tuple[Operator, ...] = (
         ulp_float32=2.0,
         monotone=False,
         grad_zeros=((-0.7517915246935645, 0.22608),),
+        usual=13.0,
     ),
 )
 
@@ -642,7 +653,7 @@ OPERATORS: tuple[Operator, ...] = (
 PUBLIC = tuple(row.name for row in OPERATORS if row.variant_of is None)
 
 # The gated linear unit, of two arrays; its gradient with respect to the first one is glu(dy, b).
-GATED = (Kernel("glu", ("a", "b")), Kernel("grad_glu", ("dy", "a", "b")))
+GATED = (Kernel("glu", ("a", "b"), usual=60.0), Kernel("grad_glu", ("dy", "a", "b"), usual=60.0))
 
 
 def kernels() -> tuple[Kernel, ...]:
@@ -650,8 +661,8 @@ def kernels() -> tuple[Kernel, ...]:
     rows: list[Kernel] = []
     for row in OPERATORS:
         names = tuple(parameter.name for parameter in row.parameters)
-        rows.append(Kernel(row.name, ("x",), names, row.keeps_integers))
-        rows.append(Kernel(f"grad_{row.name}", ("dy", "x"), names))
+        rows.append(Kernel(row.name, ("x",), names, row.keeps_integers, row.usual))
+        rows.append(Kernel(f"grad_{row.name}", ("dy", "x"), names, usual=row.usual))
     return (*rows, *GATED)
 
 
