@@ -48,14 +48,15 @@ def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
     for b in range(number):
         first = b * at_once
         some = min(at_once, count - first)
-        source, source_step = x + first * step, row_step
+        source, source_step, ahead = x + first * step, row_step, rows * row_step
         if some > 1 and step != n:
             gather_rows(source, row_step, step, n, some, rows, room)
-            source, source_step = room, some * n
-        c = moments_of_rows(source, source_step, some * n, rows, scratch, eps)
+            source, source_step, ahead = room, some * n, 0
+        c = moments_of_rows(source, source_step, some * n, rows, ahead, scratch, eps)
         if number == 1:
             mean_low, inside, factor = stats + ROWS_AT_ONCE, stats + 2 * ROWS_AT_ONCE, stats + 3 * ROWS_AT_ONCE
-            statistics_of_rows(rows, some * n, c, scratch, scratch + GRID, eps, stats, mean_low, inside, factor)
+            statistics_of_rows(rows, some * n, c, scratch, scratch + GRID, stats, mean_low, inside)
+            inverse_deviations(rows, some * n, inside, eps, factor)
         else:
             keep_pieces(pieces + 4 * b * rows, rows, some * n, c, scratch)
     if number > 1:
