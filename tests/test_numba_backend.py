@@ -223,19 +223,34 @@ except BlockingIOError: print(False)
     assert processes.output_of(code, FASTACT_CACHE_DIR=kernel_cache) == str(has_tqdm)
 
 
-@pytest.mark.parametrize("count", [1, 5, 8])
-def test_formulas_of_any_number_of_arguments(count):
+def total_of_1(a):
+    return a
+
+
+def total_of_5(a, b, c, d, e):
+    return a + b + c + d + e
+
+
+def total_of_8(a, b, c, d, e, f, g, h):
+    return a + b + c + d + e + f + g + h
+
+
+CALLS = (
+    (total_of_1, lambda x: total_of_1(-x)),
+    (total_of_5, lambda x: total_of_5(x, x, x, x, x)),
+    (total_of_8, lambda x: total_of_8(x, x, x, x, x, x, x, x)),
+)
+
+
+@pytest.mark.parametrize(("called", "formula"), CALLS, ids=["1", "5", "8"])
+def test_formulas_of_any_number_of_arguments(called, formula):
     """What a formula calls may take more arguments than a kernel has operands."""
     from fastact._kernels import numba_frontend, numba_primitives
 
     front = numba_frontend.FrontEnd(numba_primitives.PRECISIONS["float32"])
-    names = [f"a{k}" for k in range(count)]
-    scope = {}
-    exec(f"def total({', '.join(names)}): return {' + '.join(names)}", scope)
-    exec(f"def formula(x): return total({', '.join(['x'] * count)})", scope)
-    front.code = {name: scope[name].__code__ for name in ("formula", "total")}
+    front.code = {called.__name__: called.__code__, "formula": formula.__code__}
     front.prepare("formula")
-    assert set(front.needed("formula")) == {"formula", "total"}
+    assert set(front.needed("formula")) == {"formula", called.__name__}
 
 
 def test_show_config_says_what_runs(capsys):
