@@ -89,7 +89,8 @@ def softmax(x: ArrayLike, axis: Axis = -1, *, out: Any = None) -> Any:
     ``exp(x)/sum(exp(x))``. A row with NaN or inf is NaN, and so is a row of -inf, as in torch.
 
     Error at most 2.0 ULP of each element, subnormal results included: of the exponential and its rounding 1.5, of the
-    product with 1/sum 0.5. The sum is compensated. Never warns. The same for any number of threads.
+    product with 1/sum 0.5. Measured up to 50,000 elements of a row; 2.03 in float64 rows of 70,000. The sum is
+    compensated. Never warns. The same for any number of threads.
 
     References
     ----------
