@@ -299,6 +299,8 @@ def front_doors():
         "ufuncs": ["ufuncs.pyx", "pool.cpp"],
         "random": ["random.pyx"],
         "operands": ["operands.pyx"],
+        "statistics": ["statistics.pyx"],
+        "targets": ["targets.pyx"],
         "reductions": ["reductions.pyx"],
         "channels": ["channels.pyx"],
         "planar": ["planar.pyx"],

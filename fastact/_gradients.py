@@ -14,27 +14,20 @@ from fastact._kernels.operands import (
     FLOAT32,
     Operand,
     Output,
-    affine,
     channel_axis,
     checked_number,
-    checked_targets,
     elements_along,
-    gradient_statistics,
     is_half,
     like,
-    losses_of,
     normalized_axes,
     numbers_of,
     per_channel,
-    products,
     real,
-    rounded,
-    row_parts,
-    set_targets,
-    statistics,
 )
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reductions import run
+from fastact._kernels.statistics import affine, gradient_statistics, products, rounded, row_parts, statistics
+from fastact._kernels.targets import checked_targets, losses_of, set_targets
 from fastact.normalization import MOMENTS, along_axes
 from fastact.normalization import PIECE as MOMENTS_PIECE
 from fastact.softmax import EXP_SUMS, checked_together

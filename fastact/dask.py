@@ -18,8 +18,9 @@ import fastact
 from fastact._kernels import random
 from fastact._kernels.arguments import FLOAT64
 from fastact._kernels.axes import Array, Axis
-from fastact._kernels.operands import channel_axis, checked_number, kept_shape, normalized_axes, real, rounded
+from fastact._kernels.operands import channel_axis, checked_number, kept_shape, normalized_axes, real
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
+from fastact._kernels.statistics import rounded
 from fastact.dropout import checked_axes, packed
 from fastact.normalization import checked_activation, mean_and_square
 from fastact.penalties import exact_sum

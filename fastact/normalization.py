@@ -15,7 +15,6 @@ from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
     Operand,
     Output,
-    affine,
     channel_axis,
     checked_number,
     checked_out,
@@ -23,19 +22,15 @@ from fastact._kernels.operands import (
     compute_dtype,
     elements_along,
     kept_shape,
-    lay_channels,
     like,
     normalized_axes,
     per_channel,
-    quotients,
     real,
-    rounded,
-    statistics,
-    update,
     wide_numbers,
 )
 from fastact._kernels.reductions import run
 from fastact._kernels.registry import OPERATORS
+from fastact._kernels.statistics import affine, lay_channels, quotients, rounded, statistics, update
 
 __all__ = [
     "batch_norm",

@@ -23,11 +23,11 @@ from fastact._kernels.operands import (
     normalized_axes,
     real,
     single_axis,
-    statistics,
 )
 from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
 from fastact._kernels.random import undisturbed
 from fastact._kernels.reductions import run
+from fastact._kernels.statistics import statistics
 from fastact.normalization import MOMENTS, PIECE
 
 __all__ = ["dequantize_linear", "image_to_tensor", "quantize_linear", "standardize"]

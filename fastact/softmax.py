@@ -9,23 +9,10 @@ from numpy.typing import ArrayLike
 
 from fastact._kernels import reductions
 from fastact._kernels.axes import Array, Axis
-from fastact._kernels.operands import (
-    Operand,
-    Output,
-    Targets,
-    checked_out,
-    checked_targets,
-    kept_shape,
-    like,
-    losses_of,
-    normalized_axes,
-    numbers_of,
-    real,
-    reduced,
-    rounded_sum,
-    statistics,
-)
+from fastact._kernels.operands import Operand, Output, checked_out, kept_shape, like, normalized_axes, numbers_of, real
 from fastact._kernels.reductions import run
+from fastact._kernels.statistics import rounded_sum, statistics
+from fastact._kernels.targets import Targets, checked_targets, losses_of, reduced
 
 __all__ = [
     "binary_cross_entropy_with_logits",
