@@ -1063,6 +1063,13 @@ def test_empty_and_0d_inputs(name):
     assert result.dtype == np.float32
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (2, 0, 3), (2, 0, 4, 4)], ids=str)
+@pytest.mark.parametrize("name", ["batch_norm", "instance_norm", "group_norm"])
+def test_no_channels(name, shape):
+    x = np.zeros(shape, np.float32)
+    assert MAPS[name](x).shape == shape
+
+
 def test_logsumexp_shapes():
     x = normal((2, 3, 4), np.float32)
     assert fastact.logsumexp(x).shape == ()
