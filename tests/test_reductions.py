@@ -884,6 +884,11 @@ def test_penalties_keep_what_a_large_number_hides(dtype):
         assert fastact.l2_penalty(w, 1) == float(sum(Fraction(float(x)) ** 2 for x in w))
 
 
+def test_a_factor_that_no_float_holds_is_infinite():
+    assert fastact.l1_penalty([1.0], 10**400) == INF
+    assert fastact.l2_penalty([1.0], -(10**400)) == -INF
+
+
 def test_penalties_of_special_values():
     assert fastact.l1_penalty([1.0, -INF], 1.0) == INF
     assert fastact.l2_penalty([1e200, 1.0], 1.0) == INF
