@@ -28,6 +28,7 @@ from fastact._kernels.operands import (
     real,
     wide_numbers,
 )
+from fastact._kernels.promotion import float_of
 from fastact._kernels.reductions import run
 from fastact._kernels.registry import OPERATORS
 from fastact._kernels.statistics import affine, lay_channels, quotients, rounded, statistics, update
@@ -129,7 +130,8 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
 def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
     if value is None:
         return None
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in ("f" if is_written else "fiub"):
+    computed = float_of(value.dtype.type) if isinstance(value, np.ndarray) else None
+    if computed is None or (is_written and computed is not value.dtype.type):
         given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
         raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
     if value.shape != (channels,):

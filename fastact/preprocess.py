@@ -25,6 +25,7 @@ from fastact._kernels.operands import (
     single_axis,
 )
 from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
+from fastact._kernels.promotion import float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.reductions import run
 from fastact._kernels.statistics import statistics
@@ -207,7 +208,7 @@ def per_channel(value: Any, count: int, default: float, function: str, name: str
         numbers = tuple(value)
     else:
         array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
+        if float_of(array.dtype.type) is None:
             raise TypeError(f"{function}(): {name} must be a real number or one for each channel, got {value!r}")
         if array.shape not in {(), (count,)}:
             accepted = f"a number or have shape ({count},), one number a channel"

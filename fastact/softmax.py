@@ -294,7 +294,7 @@ def losses(x: Array, targets: Targets) -> Array:
 
 
 def checked_reduction(reduction: Any, function: str) -> None:
-    if reduction not in {"mean", "sum", "none"}:
+    if not isinstance(reduction, str) or reduction not in {"mean", "sum", "none"}:
         raise ValueError(f"{function}(): reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 

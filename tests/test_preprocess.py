@@ -233,6 +233,7 @@ WRONG_IMAGES = [
     ({"mean": (0.5, 0.5)}, ValueError, r"mean must .*\(3,\), one number a channel, got the shape \(2,\)"),
     ({"mean": [[0.5], [0.5], [0.5]]}, ValueError, "mean must"),
     ({"mean": "0.5"}, TypeError, "mean must be a real number"),
+    ({"mean": np.longdouble(0.5)}, TypeError, "mean must be a real number"),
     ({"mean": (0.5, NAN, 0.5)}, ValueError, "mean must be finite"),
     ({"std": (0.5, 0.5, 0.5, 0.5)}, ValueError, r"std must .*got the shape \(4,\)"),
     ({"std": 0.0}, ValueError, "std must be finite and not 0"),

@@ -884,6 +884,11 @@ def test_penalties_keep_what_a_large_number_hides(dtype):
         assert fastact.l2_penalty(w, 1) == float(sum(Fraction(float(x)) ** 2 for x in w))
 
 
+def test_a_factor_that_no_float_holds_is_infinite():
+    assert fastact.l1_penalty([1.0], 10**400) == INF
+    assert fastact.l2_penalty([1.0], -(10**400)) == -INF
+
+
 def test_penalties_of_special_values():
     assert fastact.l1_penalty([1.0, -INF], 1.0) == INF
     assert fastact.l2_penalty([1e200, 1.0], 1.0) == INF
@@ -1063,6 +1068,13 @@ def test_empty_and_0d_inputs(name):
     assert result.dtype == np.float32
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (2, 0, 3), (2, 0, 4, 4)], ids=str)
+@pytest.mark.parametrize("name", ["batch_norm", "instance_norm", "group_norm"])
+def test_no_channels(name, shape):
+    x = np.zeros(shape, np.float32)
+    assert MAPS[name](x).shape == shape
+
+
 def test_logsumexp_shapes():
     x = normal((2, 3, 4), np.float32)
     assert fastact.logsumexp(x).shape == ()
@@ -1072,6 +1084,21 @@ def test_logsumexp_shapes():
     assert fastact.logsumexp([]) == -INF
     assert (fastact.logsumexp(np.zeros((3, 0)), 1) == -INF).all()
     assert fastact.logsumexp(np.zeros((0, 3)), 1).shape == (0,)
+
+
+def test_running_statistics_of_16_bits():
+    """What is given in 16 bits is read, and moved towards the batch's statistics in float64, rounded once."""
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed").bfloat16
+    x = normal((8, 6, 10), np.float32)
+    for dtype in (np.float16, bfloat16):
+        mean, var = np.arange(6).astype(dtype), np.arange(1, 7).astype(dtype)
+        wide_mean, wide_var = mean.astype(np.float64), var.astype(np.float64)
+        assert_same_bits(fastact.batch_norm(x, mean, var), fastact.batch_norm(x, wide_mean, wide_var))
+        fastact.batch_norm(x, mean, var, training=True)
+        fastact.batch_norm(x, wide_mean, wide_var, training=True)
+        assert mean.dtype == var.dtype == dtype
+        assert_same_bits(mean.astype(np.float64), wide_mean.astype(dtype).astype(np.float64))
+        assert_same_bits(var.astype(np.float64), wide_var.astype(dtype).astype(np.float64))
 
 
 def wrong_batch_norm_arguments():
@@ -1118,6 +1145,8 @@ def test_more_wrong_arguments():
         (lambda: fastact.batch_norm(x, np.zeros(6)), ValueError, "running_var must be given"),
         (lambda: fastact.batch_norm(x, [0.0] * 6, np.ones(6)), TypeError, "running_mean must be an ndarray"),
         (lambda: fastact.batch_norm(x, np.zeros(6, int), np.ones(6), training=True), TypeError, "running_mean"),
+        (lambda: fastact.batch_norm(x, np.zeros(6, np.longdouble), np.ones(6)), TypeError, "running_mean must be"),
+        (lambda: fastact.batch_norm(x, None, np.ones(6, np.longdouble), training=True), TypeError, "running_var must"),
         (lambda: fastact.batch_norm(x[0], np.zeros(6), np.ones(6)), AxisError, "axis"),
         (lambda: fastact.batch_norm(x, training=True, axis=(0, 1)), TypeError, "axis must be an int"),
         (lambda: fastact.batch_norm(x, training=True, activation=3), TypeError, "activation must be a name"),
@@ -1133,6 +1162,10 @@ def test_more_wrong_arguments():
         (lambda: fastact.moments(x, correction="1"), TypeError, "correction must be a real number"),
         (lambda: fastact.l1_penalty(x, None), TypeError, "lam must be a real number"),
         (lambda: fastact.l2_penalty(x, np.ones(2)), TypeError, "lam must be a real number"),
+        (lambda: fastact.l2_penalty(x, np.complex64(1)), TypeError, "lam must be a real number"),
+        (lambda: fastact.cross_entropy(x, [0] * 4, ignore_index=None), TypeError, "ignore_index must be an int"),
+        (lambda: fastact.cross_entropy(x, [0] * 4, reduction=["sum"]), ValueError, "reduction must be"),
+        (lambda: fastact.cross_entropy(x, np.array([0, 1, 2, 2**64 - 100], ">u8")), ValueError, "target must be"),
         (lambda: grad.softmax(x[0], x), ValueError, "dy must have the shape of y"),
         (lambda: grad.batch_norm(x[0], x, None, np.ones(6), np.ones(6)), ValueError, "dy must have the shape of x"),
         (lambda: grad.batch_norm(x, x, None, np.ones(5), np.ones(6)), ValueError, "mean must have shape"),

@@ -96,12 +96,14 @@ def checked_number(value, str function, str name, double low=-INFINITY, double h
     """Return a real number between two others, or raise."""
     if type(value) is float and low <= <double>value <= high:
         return value
-    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or isinstance(value, complex):
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or np.iscomplexobj(value):
         raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}") from None
+    except OverflowError:
+        number = INFINITY if value > 0 else -INFINITY
     if not low <= number <= high and (isfinite(low) or isfinite(high)):
         limits = f"at least {low:g}" if high == INFINITY else f"between {low:g} and {high:g}"
         raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")

@@ -143,6 +143,8 @@ def lay_channels(np.ndarray stats not None, np.ndarray weight not None, np.ndarr
     cdef const double* of_group = NULL
     cdef Py_ssize_t n = np.PyArray_DIM(stats, 1), channels = np.PyArray_SIZE(weight)
     cdef Py_ssize_t i, count, group, channel
+    if n == 0:
+        return
     for i in range(0, n, channels):
         for channel in range(channels):
             y[4 * n + i + channel], y[5 * n + i + channel] = w[channel], b[channel]

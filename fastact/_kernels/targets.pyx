@@ -41,10 +41,13 @@ def checked_targets(target, Operand logits not None, axis, ignore_index, str fun
     shape = kept_shape((<object>x).shape, (targets.channel,))
     if given.shape != shape:
         raise ValueError(f"{function}(): target must have shape {shape}, that of logits without axis, got {given.shape}")
-    if given.dtype == np.uint64:
+    if given.dtype.kind == "u" and given.dtype.itemsize == 8:
         # Those that int64 does not hold do not exist.
         given = np.minimum(given, np.uint64(2**63 - 1))
-    ignored = operator.index(ignore_index)
+    try:
+        ignored = operator.index(ignore_index)
+    except TypeError:
+        raise TypeError(f"{function}(): ignore_index must be an int, got {type(ignore_index).__name__!r}") from None
     classes = np.PyArray_DIM(x, targets.channel) if np.PyArray_NDIM(x) else 1
     targets.classes = np.PyArray_FROMANY(
         given, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
