@@ -345,7 +345,10 @@ def dropout(
     """
     p = probability(p, "dropout")
     x, dtype = lazy(x, "dropout")
-    axes = tuple(range(x.ndim)) if axis is None else tuple(checked_axes(axis, x.ndim, "dropout"))
+    if math.isnan(x.size):
+        # The draws are those of the elements' indices.
+        raise ValueError(f"dropout(): x must have chunks of known lengths, see compute_chunk_sizes(), got {x.chunks}")
+    axes = tuple(range(x.ndim)) if axis is None else tuple(sorted(checked_axes(axis, x.ndim, "dropout")))
     threshold = threshold_of(p) if training else 0
     seed = seed_of(rng, "dropout") if training else b""
     if 0 < threshold < WORDS:

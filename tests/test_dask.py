@@ -180,6 +180,7 @@ def test_integers_and_lists():
         (lambda x: lazy.layer_norm(x, np.ones(3)), ValueError, "weight"),
         (lambda x: lazy.dropout(x, 2.0), ValueError, "p"),
         (lambda x: lazy.dropout(x, rng="5"), TypeError, "rng"),
+        (lambda x: lazy.dropout(x[x > 0]), ValueError, "x must have chunks of known lengths"),
         (lambda x: lazy.l1_penalty(x, "1"), TypeError, "lam"),
     ],
 )
