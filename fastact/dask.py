@@ -82,7 +82,7 @@ def moments(x: Any, axis: Axis = None, *, correction: float = 0, keepdims: bool 
     checked_number(correction, "moments", "correction")
     state = moments_state(x, axes, keepdims)
     return (
-        state.map_blocks(lambda of: rounded_to(of["mean"], dtype), dtype=dtype),
+        state.map_blocks(lambda of: rounded_to(means(of), dtype), dtype=dtype),
         state.map_blocks(lambda of: rounded_to(variances(of, correction), dtype), dtype=dtype),
     )
 
@@ -178,7 +178,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, axis: Axis = -1,
     x : dask.array.Array or array_like
         The input. Chunks that divide the axes are merged along them.
     weight, bias : array_like, optional
-        As of `fastact.layer_norm`; not lazy.
+        As of `fastact.layer_norm`; a dask array is computed now.
     axis, eps
         As of `fastact.layer_norm`.
 
@@ -202,6 +202,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, axis: Axis = -1,
     """
     x, dtype = lazy(x, "layer_norm")
     axes = normalized_axes(axis, x.ndim, "layer_norm")
+    weight, bias = (value.compute() if isinstance(value, da.Array) else value for value in (weight, bias))
     # An array without rows has the other arguments checked now.
     rows = tuple(length if number in axes else 0 for number, length in enumerate(x.shape))
     fastact.layer_norm(np.empty(rows, x.dtype), weight, bias, axis=axis, eps=eps)
@@ -346,7 +347,10 @@ def dropout(
     """
     p = probability(p, "dropout")
     x, dtype = lazy(x, "dropout")
-    axes = tuple(range(x.ndim)) if axis is None else tuple(checked_axes(axis, x.ndim, "dropout"))
+    if math.isnan(x.size):
+        # The draws are those of the elements' indices.
+        raise ValueError(f"dropout(): x must have chunks of known lengths, see compute_chunk_sizes(), got {x.chunks}")
+    axes = tuple(range(x.ndim)) if axis is None else tuple(sorted(checked_axes(axis, x.ndim, "dropout")))
     threshold = threshold_of(p) if training else 0
     seed = seed_of(rng, "dropout") if training else b""
     if 0 < threshold < WORDS:
@@ -485,7 +489,8 @@ def combined_moments(state: Array, axes: tuple[int, ...]) -> Array:
     combined = np.empty(kept_shape(state.shape, axes, keepdims=True), MOMENTS)
     with np.errstate(all="ignore"):
         count = state["count"].sum(axes, keepdims=True)
-        share = state["count"] / count
+        # Of nothing, as of chunks of length 0, nothing is known, and not NaN: others may follow.
+        share = state["count"] / np.maximum(count, 1.0)
         near = (share * state["mean"]).sum(axes, keepdims=True)
         distance = np.where(np.isfinite(near), state["mean"] - near + state["rest"], 0.0)
         shift = (share * distance).sum(axes, keepdims=True)
@@ -494,6 +499,10 @@ def combined_moments(state: Array, axes: tuple[int, ...]) -> Array:
         combined["count"], combined["mean"], combined["rest"] = count, mean, shift - (mean - near)
         combined["square"] = squares.sum(axes, keepdims=True)
     return combined
+
+
+def means(state: Array) -> Array:
+    return np.where(state["count"] > 0, state["mean"], np.nan)
 
 
 def variances(state: Array, correction: float = 0) -> Array:
@@ -518,7 +527,8 @@ def exp_sums_of_chunk(block: Array, axes: tuple[int, ...]) -> Array:
 
 def combined_exp_sums(state: Array, axes: tuple[int, ...]) -> Array:
     """Combine logarithms of sums: the largest stays as it is, log1p of what the others add to it keeps all digits."""
-    rows = np.moveaxis(state, axes, range(len(axes))).reshape(-1, *kept_shape(state.shape, axes))
+    count = math.prod(state.shape[axis] for axis in axes)
+    rows = np.moveaxis(state, axes, range(len(axes))).reshape(count, *kept_shape(state.shape, axes))
     first = rows["high"].argmax(axis=0)[None]
     largest = np.take_along_axis(rows, first, axis=0)[0]
     with np.errstate(all="ignore"):

@@ -115,9 +115,29 @@ def test_layer_norm(chunks, dtype):
     assert_same(result, fastact.layer_norm(x, weight, axis=(1, 2)))
 
 
+@pytest.mark.parametrize("lengths", [((0, 12, 0), (10,), (0, 0, 7)), ((12,), (4, 0, 0, 6), (7, 0))], ids=str)
+@each_axis
+def test_chunks_of_nothing(lengths, axis):
+    """As an index leaves them, or a condition. All of them together may be what is combined first."""
+    x = da.from_array(X, chunks=lengths)
+    for name in ("softmax", "log_softmax", "logsumexp"):
+        assert_same(getattr(lazy, name)(x, axis), getattr(fastact, name)(X, axis), ulp=4)
+    for result, expected in zip(lazy.moments(x, axis), fastact.moments(X, axis), strict=True):
+        assert_same(result, expected, ulp=4, largest=1.0)
+    assert_same(lazy.l2_penalty(x, 0.1), fastact.l2_penalty(X, 0.1), ulp=2)
+    assert_same(lazy.batch_norm(x, training=True), fastact.batch_norm(X, training=True), ulp=4, largest=4.0)
+    assert_same(lazy.dropout(x, rng=5, axis=axis), fastact.dropout(X, rng=5, axis=axis))
+
+
+def test_weights_may_be_lazy():
+    weight, bias = np.linspace(0.5, 2, 70).reshape(10, 7), np.ones((10, 7))
+    result = lazy.layer_norm(da.from_array(X, chunks=5), da.from_array(weight, chunks=3), da.from_array(bias), axis=(1, 2))
+    assert_same(result, fastact.layer_norm(X, weight, bias, axis=(1, 2)))
+
+
 @each_chunks
 @each_dtype
-@pytest.mark.parametrize("axis", [None, 1, (0, 2), (0, 1)])
+@pytest.mark.parametrize("axis", [None, 1, (0, 2), (0, 1), (2, 0), [-1, 1]])
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_dropout_draws_what_numpy_draws(chunks, dtype, axis, p):
     x = X.astype(dtype)
@@ -180,6 +200,7 @@ def test_integers_and_lists():
         (lambda x: lazy.layer_norm(x, np.ones(3)), ValueError, "weight"),
         (lambda x: lazy.dropout(x, 2.0), ValueError, "p"),
         (lambda x: lazy.dropout(x, rng="5"), TypeError, "rng"),
+        (lambda x: lazy.dropout(x[x > 0]), ValueError, "x must have chunks of known lengths"),
         (lambda x: lazy.l1_penalty(x, "1"), TypeError, "lam"),
     ],
 )

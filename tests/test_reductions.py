@@ -1006,6 +1006,8 @@ def test_types(name):
     assert_same_bits(function(x.tolist()), function(x.astype(np.float64)))
     assert function(x > 0).dtype == np.float32
     assert_same_bits(function(x.astype(">f4")), wide)
+    assert_same_bits(function(x.astype(">f2")), half)
+    assert function(x.astype(">f2"), out=out) is out
     for bad in (np.longdouble, np.complex64, object, "S3", "M8[s]"):
         with pytest.raises(TypeError, match=r"must be an array .* of bool, integers, float16, .* or float64"):
             function(np.zeros((2, 6, 3), bad))

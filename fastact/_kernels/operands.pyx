@@ -45,7 +45,7 @@ def is_half(dtype):
 def result_dtype(dtype):
     """Return the type of a result: floats keep theirs, integers have a float wide enough."""
     if is_half(dtype):
-        return dtype
+        return dtype if dtype.isnative else dtype.newbyteorder("=")
     return FLOAT32 if np.can_cast(dtype, FLOAT32) else FLOAT64
 
 
