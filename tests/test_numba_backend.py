@@ -477,6 +477,32 @@ def test_fork(fork, layer, kernel_cache):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork_while_the_first_kernel_is_wanted(kernel_cache):
+    """Modules with locks are imported before the step that forks wait for: nobody opens a lock that is not closed."""
+    code = """
+import os, threading, time, warnings
+import fastact
+from fastact._kernels import backend, forks
+find = forks.import_module
+def find_late(name):
+    time.sleep(0.3)
+    return find(name)
+forks.import_module = find_late
+thread = threading.Thread(target=backend.compile_one, args=[("relu", "float32")])
+thread.start()
+time.sleep(0.1)
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+thread.join()
+"""
+    ended = processes.run("-c", code, FASTACT_CACHE_DIR=kernel_cache)
+    assert (ended.stdout.strip(), ended.stderr) == ("0", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.4, 0.7])
 def test_fork_in_mid_compile(delay, tmp_path):
     """The child can use Numba for itself: it has inherited no lock that nobody opens."""

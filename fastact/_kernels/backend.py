@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType, ModuleType
 
@@ -39,6 +39,8 @@ class State:
         self.unusable = ""
         self.failures: dict[Key, str] = {}
         self.is_leaving = False
+        # Whether modules that take locks in forks are imported, and ours are taken before theirs.
+        self.knows_locks = False
         # The thread that forks, while it holds the step.
         self.forking: int | None = None
 
@@ -59,6 +61,7 @@ def chosen(environment: Mapping[str, str]) -> str:
 
 def compiler() -> ModuleType:
     """Return `numba_backend`, or raise `UnusableError`."""
+    import_what_takes_locks()
     with STATE.step:
         if STATE.compiler is None and not STATE.unusable:
             try:
@@ -72,14 +75,24 @@ def compiler() -> ModuleType:
         return STATE.compiler
 
 
+def import_what_takes_locks() -> None:
+    """Do what `forks` says of it, before the step: a fork that waits for the step calls no more than it knew of before.
+
+    What is registered meanwhile it would call afterwards alone, and open locks that are not closed.
+    """
+    if STATE.compiler is None and not STATE.unusable and not STATE.is_leaving:
+        from fastact._kernels import forks
+
+        # A process that ends imports no threads any more.
+        with suppress(RuntimeError):
+            forks.import_what_takes_locks()
+
+
 def import_compiler() -> ModuleType:
     if ufuncs.CHOSEN == "baseline" and len(ufuncs.AVAILABLE) > 1:
         raise UnusableError(f"{ufuncs.REASON}: compiled for this processor, the last bits would differ")
     if not ufuncs.FUSED:
         raise UnusableError("this processor has no fused multiply-add: the last bits would differ")
-    from fastact._kernels import forks
-
-    forks.import_what_takes_locks()
     with abandonable():
         version = str(getattr(import_module("numba"), "__version__", "unknown"))
         if version_of(version) < OLDEST_NUMBA:
@@ -140,6 +153,7 @@ def compile_wanted() -> None:
 
 def compile_one(key: Key) -> None:
     """Compile or load a kernel, or Numba's threads, unless that is done, and let it run. Never raises."""
+    import_what_takes_locks()
     with STATE.step:
         if STATE.is_leaving or tiers.status_of(key) in ("compiled", "failed"):
             return

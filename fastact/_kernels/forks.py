@@ -34,9 +34,11 @@ def import_what_takes_locks() -> None:
 
     Else the fork takes logging's lock and waits for our step, in which Numba's import waits for logging's lock.
     """
-    for module in LOCKED_IN_FORKS:
-        import_module(module)
-    register()
+    if not STATE.knows_locks:
+        for module in LOCKED_IN_FORKS:
+            import_module(module)
+        register()
+        STATE.knows_locks = True
 
 
 def before() -> None:
