@@ -103,6 +103,21 @@ def test_broadcasting():
     assert_same_bits(function(x[::2, ::-1].T, slope[:50]), fastact.prelu(x[::2, ::-1].T, slope[:50]))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_both_gelus(dtype):
+    def function(x):
+        return fastact.gelu(x, "tanh"), fastact.gelu(x, approximate="tanh"), fastact.gelu(x, approximate="none")
+
+    def gradient(x):
+        return grad.gelu(x, x, "tanh"), grad.gelu(x, x, approximate="tanh"), grad.gelu(x, x, approximate="none")
+
+    x = numbers(dtype)
+    for of in (function, gradient):
+        for given in (x, x[7]):
+            for result, expected in zip(numba.njit(of)(given), of(given), strict=True):
+                assert_same_bits(np.asarray(result, dtype), np.asarray(expected))
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32, np.int64])
 def test_integers_are_computed_in_a_float_wide_enough(dtype):
     function = numba.njit(lambda x: fastact.sigmoid(x) + 0)
@@ -116,6 +131,10 @@ def test_what_is_unknown_is_refused():
         numba.njit(lambda x: fastact.relu(x) + 0)(np.arange(3))
     with pytest.raises(numba.TypingError, match="operands must be bool, integers, float32, float64"):
         numba.njit(lambda x: fastact.sigmoid(x) + 0)(1j)
+    with pytest.raises(ValueError, match="approximate must be 'none' or 'tanh', got 'erf'"):
+        numba.njit(lambda x: fastact.gelu(x, "erf"))(1.0)
+    with pytest.raises(numba.TypingError, match="approximate must be 'none' or 'tanh', written there"):
+        numba.njit(lambda x, approximate: fastact.gelu(x, approximate) + 0)(1.0, "tanh")
 
 
 def test_compiled_code_can_be_cached(tmp_path):

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numba
 from numba.core import errors, types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from fastact import activations, grad
 from fastact._kernels import registry
 from fastact._kernels.numba_frontend import FrontEnd
 from fastact._kernels.numba_primitives import PRECISIONS
 from fastact._kernels.ufuncs import UFUNCS
+from fastact._kernels.variants import gelu_variant
 
 ROWS = {row.name: row for row in registry.kernels()}
 
@@ -46,8 +47,6 @@ def operators() -> Iterator[Operator]:
             if public is function and isinstance(function, FunctionType):
                 yield Operator(function, prefix + name, *signature_of(function))
     yield Operator(activations.prelu, "prelu", ("x", "weight"))
-    yield Operator(activations.gelu, "gelu", ("x",))
-    yield Operator(grad.gelu, "grad_gelu", ("dy", "x"))
 
 
 def signature_of(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
@@ -62,6 +61,8 @@ def init() -> None:
     """Make the operators known to Numba. Nothing is compiled before it is used."""
     for operator in operators():
         overload(operator.function, strict=True)(typing_of(operator))
+    for function, prefix, names in ((activations.gelu, "", ("x",)), (grad.gelu, "grad_", ("dy", "x"))):
+        overload(function, strict=True)(typing_of_gelu(function, prefix, names))
 
 
 def typing_of(operator: Operator) -> Any:
@@ -76,6 +77,30 @@ def typing_of(operator: Operator) -> Any:
         return calling(operator, scalar(operator.formula, precision_of(arrays)), given)
 
     return caller("typing", operator.names, implementation, defaults=operator.defaults)
+
+
+def typing_of_gelu(function: Any, prefix: str, names: tuple[str, ...]) -> Any:
+    """Return the same for gelu, of which there are two. Which one is known while it is compiled, or not at all."""
+
+    def implementation(*given: Any) -> Any:
+        *arrays, approximate = map(without_default, given)
+        if not isinstance(approximate, (str, types.StringLiteral)):  # type: ignore[attr-defined]
+            raise errors.TypingError(f"gelu: approximate must be 'none' or 'tanh', written there, got {approximate}")
+        form = prefix + gelu_variant("gelu", getattr(approximate, "literal_value", approximate))
+        operator = Operator(function, form, names)
+        check_types(operator, tuple(arrays))
+        is_of_arrays = any(isinstance(of, types.Array) for of in arrays)
+        formula = broadcast(form) if is_of_arrays else scalar(form, precision_of(tuple(arrays)))
+        called = calling(operator, formula, tuple(arrays))
+        return caller(form, (*names, "approximate"), without_last(called, len(names)), defaults=("none",))
+
+    return caller("typing", (*names, "approximate"), implementation, defaults=("none",))
+
+
+def without_last(function: Any, count: int) -> Any:
+    """Return a function of `count` arguments with one more that it does not look at."""
+    compiled = numba.njit(function)
+    return numba.njit({1: lambda a, _: compiled(a), 2: lambda a, b, _: compiled(a, b)}[count])
 
 
 def without_default(of: Any) -> Any:
@@ -145,6 +170,7 @@ def caller(
     return FunctionType(code, {"called": function, **scope}, name, defaults)
 
 
+@register_jitable
 def same(x: Any) -> Any:
     return x
 
