@@ -134,11 +134,13 @@ def checked_running(value: Any, channels: int, function: str, name: str, is_writ
     if computed is None or (is_written and computed is not value.dtype.type):
         given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
         raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
-    if value.shape != (channels,):
-        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {value.shape}")
-    if is_written and not value.flags.writeable:
+    running: Array = value
+    if running.shape != (channels,):
+        shape = running.shape
+        raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {shape}")
+    if is_written and not running.flags.writeable:
         raise ValueError(f"{function}(): {name} must be writeable in training, got a read-only array")
-    return value
+    return running
 
 
 def checked_activation(activation: Any, function: str) -> str | None:

@@ -131,7 +131,8 @@ def test_chunks_of_nothing(lengths, axis):
 
 def test_weights_may_be_lazy():
     weight, bias = np.linspace(0.5, 2, 70).reshape(10, 7), np.ones((10, 7))
-    result = lazy.layer_norm(da.from_array(X, chunks=5), da.from_array(weight, chunks=3), da.from_array(bias), axis=(1, 2))
+    parameters = da.from_array(weight, chunks=3), da.from_array(bias)
+    result = lazy.layer_norm(da.from_array(X, chunks=5), *parameters, axis=(1, 2))
     assert_same(result, fastact.layer_norm(X, weight, bias, axis=(1, 2)))
 
 
