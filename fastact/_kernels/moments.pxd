@@ -31,6 +31,10 @@ cdef void chained_sums_of_rows(
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
 ) noexcept nogil
+@cython.locals(few=size)
+cdef void rows_without_chains(
+    const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest, wide eps
+) noexcept nogil
 cdef void centers(const real* x, size step, size rows, output c) noexcept nogil
 cdef void better_centers(const wide* total, size n, size rows, output c) noexcept nogil
 cdef real* moments_of_rows(
@@ -49,6 +53,9 @@ cdef void add_16_of_columns(
 ) noexcept nogil
 cdef void add_16_of_columns_ahead(
     const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void add_16_of_narrow_columns_ahead(
+    const real* x, size width, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void add_few_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square

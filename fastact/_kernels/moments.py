@@ -128,6 +128,9 @@ def chained_sums_of_row(x, n, ahead, c, total, square, rest):
         else:
             add_16_of_row(x + i, c, total, square)
         i = i + 16 * CHAINS
+    if ahead > 0:
+        for block in range((n - i + LANES - 1) // LANES):
+            will_read_lanes_later(x + i + ahead + block * LANES)
     if n - i >= 8 * CHAINS:
         add_8_of_row(x + i, c, total, square)
         i = i + 8 * CHAINS
@@ -151,6 +154,17 @@ def sums_without_chains(x, n, c, scratch, sums, rest):
     sums[GRID] = sum_of_lanes(square, square + LANES)
 
 
+def rows_without_chains(x, step, n, rows, c, scratch, rest, eps):
+    """Replace the sums of rows where chains do not suffice."""
+    few = 0
+    for i in range(rows):
+        few = few + (0 if chains_suffice(n, scratch[i], scratch[GRID + i], eps) else 1)
+    if few > 0:
+        for i in range(rows):
+            if not chains_suffice(n, scratch[i], scratch[GRID + i], eps):
+                sums_without_chains(x + i * step, n, c[i], scratch, scratch + i, rest)
+
+
 def centers(x, step, rows, c):
     for i in range(rows):
         c[i] = finite(x[i * step], ZERO)
@@ -171,9 +185,7 @@ def moments_of_rows(x, step, n, rows, ahead, scratch, eps):
         sums_of_rows(x, step, n, rows, c, scratch, rest)
     else:
         chained_sums_of_rows(x, step, n, rows, ahead, c, scratch, rest)
-        for i in range(rows):
-            if not chains_suffice(n, scratch[i], scratch[GRID + i], eps):
-                sums_without_chains(x + i * step, n, c[i], scratch, scratch + i, rest)
+        rows_without_chains(x, step, n, rows, c, scratch, rest, eps)
     return c
 
 
@@ -237,6 +249,16 @@ def add_16_of_columns_ahead(x, step, width, c, total, square):
     add_16_of_columns(x + j, step, width - j, c + j, total + j, square + j)
 
 
+def add_16_of_narrow_columns_ahead(x, width, c, total, square):
+    """Do the same where rows are shorter than that and without gaps: fetch what is FEW_ELEMENTS further on."""
+    for some in range(width // 2):
+        will_read_lanes_later(x + FEW_ELEMENTS + some * LANES)
+    if width == CHAINS:
+        add_16_of_columns(x, CHAINS, CHAINS, c, total, square)
+    else:
+        add_16_of_columns(x, width, width, c, total, square)
+
+
 def add_few_of_columns(x, step, rows, width, c, total, square):
     for i in range(rows // 4):
         add_moments_of_4(x + 4 * i * step, step, width, c, total, square)
@@ -258,7 +280,9 @@ def are_fetched(lengths):
 def chained_moments_of_columns(x, step, rows, width, is_fetched, c, total, square):
     clear(total, square, width)
     for i in range(rows // 16):
-        if is_fetched:
+        if is_fetched and step == width and width < LANES:
+            add_16_of_narrow_columns_ahead(x + 16 * i * step, width, c, total, square)
+        elif is_fetched:
             add_16_of_columns_ahead(x + 16 * i * step, step, width, c, total, square)
         else:
             add_16_of_columns(x + 16 * i * step, step, width, c, total, square)
