@@ -99,6 +99,15 @@ def test_moments_beyond_the_cache(axis):
     assert_same_bits(lambda: fastact.moments(x, axis))
 
 
+@pytest.mark.parametrize("shape", [(131_101, 64), (5000, 1700)])
+def test_columns_beyond_the_caches(shape):
+    x, (mean, var, weight, bias) = numbers(shape, np.float32, 17), np.abs(numbers((4, shape[1]), np.float32, 18))
+    assert_same_bits(lambda: fastact.batch_norm(x, mean, var, weight, bias))
+    assert_same_bits(lambda: fastact.batch_norm(x, None, None, weight, bias, training=True, activation="relu"))
+    for function in (fastact.softmax, fastact.log_softmax, fastact.layer_norm, fastact.rms_norm, fastact.normalize):
+        assert_same_bits(lambda function=function: function(x, axis=0))
+
+
 @each_dtype
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "moments", "normalize"])
 def test_several_axes_and_strides(name, dtype):

@@ -1357,3 +1357,52 @@ def test_rows_beyond_the_caches(name, length, dtype):
         assert (memory[:first] == 77).all()
         assert (memory[first + x.size :] == 77).all()
     assert np.array_equal(function(x, out=x), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [16, 100, 1000, 2049])
+def test_columns_beyond_the_caches(columns, dtype):
+    """They are written past the caches: wherever the first begins, and nothing beside them."""
+    few = normal((331, columns), dtype)
+    mean, var, weight, bias = np.random.default_rng(0).uniform(0.5, 1.5, (4, columns)).astype(dtype)
+    rows = 2**25 // few.itemsize // columns + 3
+    x = np.resize(few, (rows, columns))
+    memory = np.empty(x.size + 40, dtype)
+    for first, activation in ((16, None), (17, "relu"), (23, "silu")):
+        memory[:] = 77
+        out = memory[first : first + x.size].reshape(x.shape)
+        options = {"activation": activation, "out": out}
+        assert fastact.batch_norm(x, mean, var, weight, bias, **options) is out
+        expected = fastact.batch_norm(few, mean, var, weight, bias, activation=activation)
+        assert np.array_equal(out, np.resize(expected, x.shape))
+        assert (memory[:first] == 77).all()
+        assert (memory[first + x.size :] == 77).all()
+        _, *stats = fastact.batch_norm(x, None, None, weight, bias, True, return_stats=True, **options)
+        expected = fastact.batch_norm(few, *stats, weight, bias, activation=activation)
+        tolerance = 8 * np.spacing(np.abs(expected).max())
+        assert np.allclose(out, np.resize(expected, x.shape), rtol=0, atol=tolerance)
+        assert (memory[:first] == 77).all()
+        assert (memory[first + x.size :] == 77).all()
+    # In place the results stay in the caches.
+    x[:] = np.resize(few, x.shape)
+    fastact.batch_norm(x, mean, var, weight, bias, out=x)
+    assert np.array_equal(x, np.resize(fastact.batch_norm(few, mean, var, weight, bias), x.shape))
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((3, 150_001), 0), ((140_000, 5), 1), ((2, 70_000, 3), (0, 2))])
+def test_moments_of_many(shape, axes):
+    """Where there are more statistics than a cache holds, they are made for some of them at a time."""
+    x = normal(shape, np.float32)
+    kept = 0 if axes == 1 else 1
+    pieces = np.array_split(x, 7, kept)
+    for correction in (0, 1):
+        parts = [fastact.moments(piece, axes, correction=correction) for piece in pieces]
+        expected = [np.concatenate(statistic) for statistic in zip(*parts, strict=True)]
+        for a, b in zip(fastact.moments(x, axes, correction=correction), expected, strict=True):
+            assert_same_bits(a, b)
+        other_order = fastact.moments(np.asfortranarray(x), axes, correction=correction)
+        for a, b in zip(other_order, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+        for a, b in zip(fastact.moments(x, axes, correction=correction, keepdims=True), expected, strict=True):
+            assert a.shape == x.mean(axes, keepdims=True).shape
+            assert_same_bits(a.ravel(), b)

@@ -169,7 +169,7 @@ def grad_weighted_apply_row(args, lengths):
 
 def row_facts(args, lengths, mean, mean_low, c1, c2, scale):
     stats, kept = numbers(args, STATS), lengths[KEPT]
-    for j in range(lengths[WIDTH]):
+    for j in range(lengths[WIDTH] if lengths[COUNT] > 0 else 0):
         mean[j], mean_low[j] = mean_parts(stats + j, kept)
         c1[j], c2[j] = narrow(stats[4 * kept + j]), narrow(stats[5 * kept + j])
         scale[j] = narrow(stats[6 * kept + j])
@@ -418,7 +418,7 @@ def grad_softmax_columns(dy, y, dx, width, product):
 def grad_softmax_apply_columns(args, lengths):
     dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     width, product = lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         product[j] = narrow(numbers(args, STATS)[3 * lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
         grad_softmax_columns(
@@ -525,7 +525,7 @@ def grad_log_softmax_columns(dy, y, dx, width, total):
 def grad_log_softmax_apply_columns(args, lengths):
     dy, y, dx = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     width, total = lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         total[j] = narrow(numbers(args, STATS)[2 * lengths[KEPT] + j])
     for i in range(lengths[ROWS]):
         grad_log_softmax_columns(

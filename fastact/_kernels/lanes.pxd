@@ -16,6 +16,8 @@ cdef enum:
     ROWS_TOGETHER = 4
     # Elements of arrays that stay in the second-level cache.
     SECOND_LEVEL = 262144
+    # Elements that short rows of columns are lengthened to where nothing is reduced.
+    LONG_ROW = 512
     # Columns of a row, a page of binary32, that the processor reads ahead by itself.
     LONG_STRETCH = 1024
 

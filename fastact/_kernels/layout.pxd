@@ -11,6 +11,7 @@ cdef enum:
     ROWS = 0
     WIDTH = 1
     KEPT = 2
+    # Pieces: none where a kernel is called once more and finds in scratch what it prepared from the same statistics.
     COUNT = 3
     STEP = 4
     # And from plane to plane of a row, see planes.py.

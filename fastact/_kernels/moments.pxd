@@ -121,6 +121,16 @@ cdef void normalize_long(
 cdef void normalize_columns(
     const real* x, output y, size width, const real* mean, const real* scale, const real* bias, real lowest
 ) noexcept nogil
+cdef void normalize_long_columns(
+    const real* x, output y, size width, size ahead, size later, const real* mean, const real* scale, const real* bias,
+    real lowest
+) noexcept nogil
+cdef void normalize_parts(
+    wide* stats, size kept, size width, output mean, output scale, output bias
+) noexcept nogil
+cdef size rows_together(const Py_ssize_t* lengths) noexcept nogil
+cdef void repeat(output numbers_of_columns, size width, size times) noexcept nogil
+@cython.locals(is_streamed=bint)
 cdef void normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef void scale_and_shift(const real* x, output y, size n, real scale, real shift, real lowest) noexcept nogil
@@ -129,6 +139,11 @@ cdef void affine_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogi
 cdef void affine_columns(
     const real* x, output y, size width, const real* scale, const real* shift, real lowest
 ) noexcept nogil
+cdef void affine_long_columns(
+    const real* x, output y, size width, size ahead, size later, const real* scale, const real* shift, real lowest
+) noexcept nogil
+cdef void affine_parts(const wide* stats, size kept, size width, output scale, output shift) noexcept nogil
+@cython.locals(is_streamed=bint)
 cdef void affine_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef void weigh_normalized(

@@ -498,19 +498,66 @@ def normalize_columns(x, y, width, mean, scale, bias, lowest):
         y[j] = at_least(normalized(x[j], mean[j], scale[j], bias[j]), lowest)
 
 
-def normalize_apply_columns(args, lengths):
-    x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
-    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    mean, scale, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    lowest = narrow(numbers(args, PARAMETERS)[1])
+def normalize_long_columns(x, y, width, ahead, later, mean, scale, bias, lowest):
+    """Fetch as well what is read `ahead`, or else, where y is no buffer, what is written `later`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        normalize_columns(x + j, y + j, TILE, mean + j, scale + j, bias + j, lowest)
+    j = width // TILE * TILE
+    normalize_columns(x + j, y + j, width - j, mean + j, scale + j, bias + j, lowest)
+
+
+def normalize_parts(stats, kept, width, mean, scale, bias):
     for j in range(width):
         mean[j], mean_low = mean_parts(stats + j, kept)
         scale[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j])
         bias[j] = offset(narrow(stats[5 * kept + j]), mean_low, scale[j])
-    for i in range(lengths[ROWS]):
-        for tile in range(width // TILE):
-            will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
-        normalize_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, mean, scale, bias, lowest)
+
+
+def rows_together(lengths):
+    """Return how many rows of x and y are one: short ones without gaps. Then the loops over columns are long."""
+    width = lengths[WIDTH]
+    return max(1, LONG_ROW // width) if lengths[STEP] == width and lengths[STEP + 1] == width else 1
+
+
+def repeat(numbers_of_columns, width, times):
+    for i in range(1, times):
+        for j in range(width):
+            numbers_of_columns[i * width + j] = numbers_of_columns[j]
+
+
+def normalize_apply_columns(args, lengths):
+    x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
+    scratch = reals(numbers(args, SCRATCH))
+    mean, scale, bias = scratch, scratch + together * width, scratch + 2 * together * width
+    lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
+    is_streamed = lengths[COUNT] == 0
+    if not is_streamed:
+        normalize_parts(numbers(args, STATS), lengths[KEPT], width, mean, scale, bias)
+        repeat(mean, width, together)
+        repeat(scale, width, together)
+        repeat(bias, width, together)
+    for block in range(rows // together):
+        i = block * together
+        normalize_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            together * width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            mean,
+            scale,
+            bias,
+            lowest,
+        )
+    i = rows // together * together
+    normalize_columns(x + i * step_x, y + i * step_y, (rows - i) * width, mean, scale, bias, lowest)
 
 
 # ---- x*scale + shift: batch_norm in inference. Statistics: scale, shift.
@@ -541,16 +588,50 @@ def affine_columns(x, y, width, scale, shift, lowest):
         y[j] = at_least(fma(x[j], scale[j], shift[j]), lowest)
 
 
-def affine_apply_columns(args, lengths):
-    x, y, stats, width = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[WIDTH]
-    scale, shift = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
-    lowest = narrow(numbers(args, PARAMETERS)[1])
+def affine_long_columns(x, y, width, ahead, later, scale, shift, lowest):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        affine_columns(x + j, y + j, TILE, scale + j, shift + j, lowest)
+    j = width // TILE * TILE
+    affine_columns(x + j, y + j, width - j, scale + j, shift + j, lowest)
+
+
+def affine_parts(stats, kept, width, scale, shift):
     for j in range(width):
-        scale[j], shift[j] = narrow(stats[j]), narrow(stats[lengths[KEPT] + j])
-    for i in range(lengths[ROWS]):
-        for tile in range(width // TILE):
-            will_write(y + (i + 4) * lengths[STEP + 1] + tile * TILE)
-        affine_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, scale, shift, lowest)
+        scale[j], shift[j] = narrow(stats[j]), narrow(stats[kept + j])
+
+
+def affine_apply_columns(args, lengths):
+    x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
+    scratch = reals(numbers(args, SCRATCH))
+    scale, shift = scratch, scratch + together * width
+    lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
+    is_streamed = lengths[COUNT] == 0
+    if not is_streamed:
+        affine_parts(numbers(args, STATS), lengths[KEPT], width, scale, shift)
+        repeat(scale, width, together)
+        repeat(shift, width, together)
+    for block in range(rows // together):
+        i = block * together
+        affine_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            together * width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            scale,
+            shift,
+            lowest,
+        )
+    i = rows // together * together
+    affine_columns(x + i * step_x, y + i * step_y, (rows - i) * width, scale, shift, lowest)
 
 
 # ---- The same with a weight and a bias for each element of the row: layer_norm. Arrays: x, weight, bias, y.
@@ -618,7 +699,7 @@ def layer_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    layer_norm_parts(stats, kept, width, mean, scale, rest)
+    layer_norm_parts(stats, kept, width if lengths[COUNT] > 0 else 0, mean, scale, rest)
     for i in range(lengths[ROWS]):
         layer_norm_columns(
             x + i * lengths[STEP],

@@ -59,6 +59,9 @@ cdef enum:
     SHORT_ROW = 16
     # Elements of whole rows that go past the caches at a time.
     STREAMED = 4096
+    # The same of columns: the memory reads and writes at a time where little of each is done in turns. A kernel that took
+    # 16384 gained nothing.
+    STREAMED_COLUMNS = 1024
     # Elements of a chunk, and how many stay in one thread.
     CHUNK = 8192
     SERIAL_BELOW = 65536
@@ -118,6 +121,7 @@ cdef struct Job:
     Py_ssize_t per_chunk
     bint is_in_one_go
     bint is_streamed
+    bint are_columns_streamed
     bint has_failed
 
 
@@ -373,6 +377,9 @@ cdef void run_piece(
             lengths[STEP + k] = width
             if k < inputs:
                 load(job, k, memory[k], piece.start, piece.rows, width, args[X + k], halves)
+    if writes and job.are_columns_streamed:
+        run_streamed_columns(job, kernel, args, lengths, buffers + packed_room(job) * job.item)
+        return
     run_block(kernel, args, lengths)
     if writes:
         if job.activation != NULL:
@@ -412,6 +419,50 @@ cdef void run_streamed(const Job* job, char** args, Py_ssize_t* lengths, char* b
         for k in range(X, out):
             args[k] += lengths[WIDTH] * lengths[STEP + k - X] * job.item
         rows -= lengths[WIDTH]
+    end_stream()
+
+
+cdef void run_streamed_columns(
+    const Job* job, BlockKernel kernel, char** args, Py_ssize_t* lengths, char* buffer
+) noexcept nogil:
+    """Call a kernel of columns, for some rows at a time, and have its output in a buffer, from where it is streamed.
+
+    Where rows follow one another, what does not fill a cache line waits for the next ones.
+    """
+    cdef int out = job.operands - 1
+    cdef Py_ssize_t rows = lengths[ROWS]
+    cdef Py_ssize_t row = lengths[WIDTH] * job.item
+    cdef Py_ssize_t step = lengths[STEP + out] * job.item
+    cdef char* memory = args[X + out]
+    cdef Py_ssize_t waiting = 0
+    cdef Py_ssize_t some, size, i
+    cdef int k
+    lengths[STEP + out] = lengths[WIDTH]
+    if kernel != job.whole:
+        # What it makes of statistics is the same for all rows.
+        lengths[ROWS] = 0
+        run_block(kernel, args, lengths)
+        lengths[COUNT] = 0
+    while rows > 0:
+        lengths[ROWS] = some = min(rows, streamed_rows_of_columns(job))
+        args[X + out] = buffer + waiting
+        run_block(kernel, args, lengths)
+        if job.activation != NULL:
+            activate(job, args[X + out], row, some, lengths[WIDTH])
+        if step == row:
+            size = waiting + some * row
+            waiting = (<Py_ssize_t>memory + size) % CACHE_LINE if rows > some and size > CACHE_LINE else 0
+            size -= waiting
+            stream(memory, buffer, size)
+            memcpy(buffer, buffer + size, waiting)
+            memory += size
+        else:
+            for i in range(some):
+                stream(memory + i * step, buffer + i * row, row)
+            memory += some * step
+        for k in range(out):
+            args[X + k] += some * lengths[STEP + k] * job.item
+        rows -= some
     end_stream()
 
 
@@ -500,13 +551,25 @@ cdef inline Py_ssize_t streamed_rows(const Job* job) noexcept nogil:
     return max(<Py_ssize_t>1, STREAMED // job.all_reduced)
 
 
+cdef inline Py_ssize_t streamed_rows_of_columns(const Job* job) noexcept nogil:
+    return job.piece if job.whole != NULL else min(job.piece, max(<Py_ssize_t>1, STREAMED_COLUMNS // job.tile))
+
+
+cdef inline Py_ssize_t packed_room(const Job* job) noexcept nogil:
+    """Return how many elements the buffers of packed operands have."""
+    cdef int k
+    for k in range(job.operands):
+        if job.is_packed[k]:
+            return (job.operands + 1) * job.piece * job.tile
+    return 0
+
+
 cdef inline char* buffers_for(Job* job) noexcept nogil:
     """Return memory for scratch, one row's pieces and packed operands; the caller frees it. NULL if there is none."""
-    cdef Py_ssize_t packed = 0
-    cdef int k
+    cdef Py_ssize_t packed = packed_room(job)
     cdef char* memory
-    for k in range(job.operands):
-        packed = (job.operands + 1) * job.piece * job.tile if job.is_packed[k] else packed
+    if job.are_columns_streamed:
+        packed += streamed_rows_of_columns(job) * job.tile + CACHE_LINE
     if job.is_streamed:
         packed = streamed_rows(job) * job.all_reduced
     memory = <char*>malloc(pieces_room(job) + packed * job.item + CACHE_LINE)
@@ -527,17 +590,21 @@ cdef bint takes_rows(const Job* job) noexcept nogil:
 
 
 cdef bint is_beyond_caches(const Job* job) noexcept nogil:
-    """Return whether no cache holds the arrays, and the rows of the only output are one block of memory of its own."""
+    """Return whether no cache holds the arrays, and the only output has memory of its own."""
     cdef int out = job.operands - 1
     cdef int k
     for k in range(out):
         if job.data[k] == job.data[out]:
             return False
     return (
-        job.outputs == 1
+        CAN_STREAM
+        and job.outputs == 1
         and job.operands * job.all_kept * job.all_reduced * job.item >= BEYOND_CACHES
-        and last_step(job, &job.kept, out) == job.all_reduced * job.item
     )
+
+
+cdef bint are_rows_one_block(const Job* job) noexcept nogil:
+    return last_step(job, &job.kept, job.operands - 1) == job.all_reduced * job.item
 
 
 cdef void group_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -827,7 +894,8 @@ cdef int run_on(
     job.combine = found.combine
     job.apply = found.apply[kind]
     job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE)
-    job.is_streamed = CAN_STREAM and takes_rows(&job) and is_beyond_caches(&job)
+    job.is_streamed = takes_rows(&job) and is_beyond_caches(&job) and are_rows_one_block(&job)
+    job.are_columns_streamed = job.is_columns and is_beyond_caches(&job) and not job.is_packed[job.operands - 1]
     if stats is None:
         if job.whole == NULL:
             own_stats = <double*>calloc(stats_numbers * job.all_kept, NUMBER)

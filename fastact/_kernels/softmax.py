@@ -612,7 +612,7 @@ def apply_to_columns(args, lengths, share):
     shift, lowest, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     factor, factor_low = reals(scratch + 3 * width), reals(scratch + 4 * width)
     t_top, top = reals(scratch + 5 * width), reals(scratch + 6 * width)
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         m = narrow(stats[2 * kept + j])
         shift[j], lowest[j], bias[j] = exp_reference(m)
         factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept, share)
@@ -715,7 +715,7 @@ def subtract_columns(x, y, width, high, low):
 def subtract_logs(args, lengths, log, log_low):
     x, y, width = operand(args, X), operand(args, X + 1), lengths[WIDTH]
     high, low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         high[j], low[j] = rounded_parts(log[j], log_low[j])
     for i in range(lengths[ROWS]):
         subtract_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, high, low)

@@ -269,7 +269,7 @@ def scale_columns(x, y, width, factor):
 
 def scale_apply_columns(args, lengths):
     x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
         scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, factor)
@@ -333,7 +333,7 @@ def weigh_columns(x, weight, y, width, factor):
 def rms_norm_apply_columns(args, lengths):
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width):
+    for j in range(width if lengths[COUNT] > 0 else 0):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
         weigh_columns(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], width, factor)
