@@ -1406,3 +1406,32 @@ def test_moments_of_many(shape, axes):
         for a, b in zip(fastact.moments(x, axes, correction=correction, keepdims=True), expected, strict=True):
             assert a.shape == x.mean(axes, keepdims=True).shape
             assert_same_bits(a.ravel(), b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("side", [23, 65])
+@pytest.mark.parametrize("name", ["batch_norm", "group_norm", "instance_norm"])
+def test_planes_beyond_the_caches(name, side, dtype):
+    """They are written past the caches, unless in place: wherever the first begins, and nothing beside them."""
+    count = 2**25 // np.dtype(dtype).itemsize // (8 * side * side) + 3
+    x = np.resize(normal((7, 8, side, side), dtype), (count, 8, side, side))
+    mean, (weight, bias) = np.linspace(-1, 1, 8, dtype=dtype), normal((2, 8), dtype, 1)
+    memory = np.empty(x.size + 40, dtype)
+    out = memory[17 : 17 + x.size].reshape(x.shape)
+    for function in {
+        "batch_norm": [
+            lambda x, out: fastact.batch_norm(x, mean, abs(weight), weight, bias, out=out),
+            lambda x, out: fastact.batch_norm(x, mean, abs(weight), weight, bias, activation="silu", out=out),
+            lambda x, out: fastact.batch_norm(x, None, None, weight, bias, True, activation="relu", out=out),
+        ],
+        "group_norm": [lambda x, out: fastact.group_norm(x, 2, weight, bias, out=out)],
+        "instance_norm": [lambda x, out: fastact.instance_norm(x, weight, bias, out=out)],
+    }[name]:
+        memory[:] = 77
+        assert function(x, out) is out
+        expected = function(x.copy(), None)[:7]
+        copied = x.copy()
+        assert np.array_equal(function(copied, copied), out)
+        assert np.array_equal(out[:7], expected)
+        assert (memory[:17] == 77).all()
+        assert (memory[17 + x.size :] == 77).all()

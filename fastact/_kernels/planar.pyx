@@ -5,12 +5,14 @@ A row, which is normalized together, has one or several of these planes: see pla
 """
 
 from libc.math cimport INFINITY
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 cimport numpy as np
 
 from fastact._kernels.copies cimport CACHE_LINE, aligned
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
+from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, fetch, stream
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PLANE, ROWS, SCRATCH, STATS, STEP, WIDTH, X
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
@@ -23,8 +25,10 @@ ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 cdef enum:
     MOST_ARRAYS = 3
     MOST_OPERANDS = 4
-    # Elements of a plane that the kernels sum in one go, and of a row that stays in the second-level cache.
-    LONGEST_PLANE = 4096
+    # Elements that the kernels sum in one go, and the most that many of them can be of.
+    PIECE = 4096
+    MOST_PIECES = 256
+    # Elements of a row that stays in the second-level cache.
     LONGEST_ROW = 65536
     # Where there are enough rows for all threads: as many bytes of x leave room for those of y.
     LONGEST_OF_MANY = 524288
@@ -36,10 +40,21 @@ cdef enum:
     FEWEST_CHUNKS = 8
     SCRATCH_NUMBERS = 11264
     NUMBER = 8
+    # Elements of what goes past the caches at a time, and how far ahead is read. Shorter planes stay.
+    STREAMED = 512
+    AHEAD = 1024
+    # What the kernels know of a row, and what those for a piece of a plane are told; and how many rows.
+    FACTS = 4
+    ALL_FACTS = 6
+    MOST_ROWS = CHUNK / STREAMED
 
 
 cdef struct Job:
     BlockKernel kernel
+    # Where results go past the caches: for the statistics of rows, if they are needed, and for pieces of planes.
+    BlockKernel reduce
+    BlockKernel apply
+    bint is_streamed
     Kernel activation
     # Arrays of one type, the last one the output; then numbers of channels, if there are any: weights or the like.
     int arrays
@@ -104,6 +119,9 @@ cdef bint set_arrays(Job* job, tuple arrays, int channel) except -1:
     for k in range(job.arrays):
         if not set_array(job, k, arrays[k], channel):
             return False
+    # What is computed in place is in a cache: it was read.
+    is_in_place = job.data[0] == job.data[job.arrays - 1]
+    job.is_streamed = CAN_STREAM and job.n >= STREAMED and not is_in_place and is_beyond_caches(job)
     return True
 
 
@@ -119,10 +137,10 @@ cdef void set_rows(Job* job, Py_ssize_t groups) noexcept:
         job.plane_step[k] = job.channel_step[k] if groups else job.sample_step[k]
 
 
-cdef void set_channels(Job* job, np.ndarray first, np.ndarray second) noexcept:
+cdef void set_channels(Job* job, char* first, char* second) noexcept:
     """Set two operands of one number a channel, contiguous float64."""
     cdef int k
-    job.data[job.arrays], job.data[job.arrays + 1] = np.PyArray_BYTES(first), np.PyArray_BYTES(second)
+    job.data[job.arrays], job.data[job.arrays + 1] = first, second
     for k in range(job.arrays, job.arrays + 2):
         job.sample_step[k], job.channel_step[k] = 0, 1
 
@@ -163,30 +181,100 @@ cdef void run_rows(const Job* job, Py_ssize_t first, Py_ssize_t rows, double* sc
         activate(job, args[X + job.arrays - 1], rows)
 
 
+cdef void stream_plane(const Job* job, const char* x, char* y, double* facts, char* buffer) noexcept nogil:
+    """Compute a plane some elements at a time, in a buffer from where they go past the caches."""
+    cdef char* args[X + 2]
+    cdef Py_ssize_t lengths[STEP]
+    cdef Py_ssize_t first = 0
+    # So that only whole cache lines follow.
+    cdef Py_ssize_t some = STREAMED - (<uintptr_t>y & (CACHE_LINE - 1)) // job.item
+    args[STATS], args[PARAMETERS] = <char*>facts, <char*>job.parameters
+    lengths[KEPT] = 1
+    while first < job.n:
+        lengths[ROWS] = min(some, job.n - first)
+        args[X], args[X + 1] = <char*>x + first * job.item, buffer
+        fetch(args[X] + AHEAD * job.item, lengths[ROWS] * job.item)
+        run_block(job.apply, args, lengths)
+        if job.activation != NULL:
+            args[X] = buffer
+            job.activation(args + X, lengths[ROWS])
+        stream(y + first * job.item, buffer, lengths[ROWS] * job.item)
+        first += lengths[ROWS]
+        some = STREAMED
+
+
+cdef inline char* place_of(
+    const Job* job, int k, Py_ssize_t outer, Py_ssize_t row, Py_ssize_t plane
+) noexcept nogil:
+    cdef Py_ssize_t size = job.item if k < job.arrays else NUMBER
+    return job.data[k] + (outer * job.outer_step[k] + row * job.row_step[k] + plane * job.plane_step[k]) * size
+
+
+cdef void run_streamed(const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch, char* buffer) noexcept nogil:
+    """Do what `run_rows` does where the results go past the caches."""
+    cdef char* args[X + 1]
+    cdef Py_ssize_t lengths[PLANE + 1]
+    cdef double found[FACTS * MOST_ROWS]
+    cdef double facts[ALL_FACTS]
+    cdef Py_ssize_t outer = first // job.rows
+    cdef Py_ssize_t row = first - outer * job.rows
+    cdef Py_ssize_t kept = job.rows if job.stats != NULL else MOST_ROWS
+    cdef double* stats = job.stats + row if job.stats != NULL else found
+    cdef Py_ssize_t i, plane
+    cdef int k, known = FACTS if job.reduce != NULL else 0
+    args[STATS], args[PARAMETERS], args[SCRATCH] = <char*>stats, <char*>job.parameters, <char*>scratch
+    args[X] = place_of(job, 0, outer, row, 0)
+    lengths[ROWS], lengths[WIDTH], lengths[KEPT], lengths[COUNT] = job.n, rows, kept, job.planes
+    lengths[STEP], lengths[PLANE] = job.row_step[0], job.plane_step[0]
+    if job.reduce != NULL:
+        run_block(job.reduce, args, lengths)
+    for i in range(rows):
+        for k in range(known):
+            facts[k] = stats[k * kept + i]
+        for plane in range(job.planes):
+            for k in range(2):
+                facts[known + k] = (<double*>place_of(job, 2 + k, outer, row + i, plane))[0]
+            stream_plane(
+                job, place_of(job, 0, outer, row + i, plane), place_of(job, 1, outer, row + i, plane), facts, buffer
+            )
+    end_stream()
+
+
 cdef void chunk_of_rows(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Job* job = <Job*>context
     cdef Py_ssize_t first = chunk * job.per_chunk
     cdef Py_ssize_t last = min(first + job.per_chunk, job.outer * job.rows)
     cdef Py_ssize_t most = max(<Py_ssize_t>1, CHUNK // (job.planes * job.n))
     cdef Py_ssize_t some
-    cdef char* memory = <char*>malloc(SCRATCH_NUMBERS * NUMBER + CACHE_LINE)
+    cdef char* memory = <char*>malloc((SCRATCH_NUMBERS + STREAMED) * NUMBER + CACHE_LINE)
+    cdef double* scratch = <double*>aligned(memory)
     if memory == NULL:
         job.has_failed = True
         return
     while first < last:
         some = min(last - first, job.rows - first % job.rows)
         some = min(some, most) if job.activation != NULL else some
-        run_rows(job, first, some, <double*>aligned(memory))
+        if job.is_streamed:
+            run_streamed(job, first, some, scratch, <char*>(scratch + SCRATCH_NUMBERS))
+        else:
+            run_rows(job, first, some, scratch)
         first += some
     free(memory)
 
 
+cdef bint is_beyond_caches(const Job* job) noexcept:
+    """Return whether no cache holds the arrays."""
+    return job.arrays * job.samples * job.channels * job.n * job.item >= BEYOND_CACHES
+
+
 cdef bint fit_in_cache(const Job* job) noexcept:
-    """Return whether rows can be worked on in one go."""
+    """Return whether rows can be worked on in one go, or come from a nearer cache the second time at least."""
     cdef Py_ssize_t row = job.planes * job.n
-    if job.n > LONGEST_PLANE:
-        return False
-    return row <= LONGEST_ROW or (job.outer * job.rows >= MANY_ROWS and row * job.item <= LONGEST_OF_MANY)
+    cdef Py_ssize_t at_once = max(<Py_ssize_t>1, min(job.planes, PIECE // job.n))
+    cdef Py_ssize_t pieces = (job.planes + at_once - 1) // at_once * ((job.n + PIECE - 1) // PIECE)
+    if pieces > MOST_PIECES or job.outer * job.rows < MANY_ROWS:
+        return row <= LONGEST_ROW
+    return row * job.item <= LONGEST_OF_MANY or is_beyond_caches(job)
 
 
 cdef Py_ssize_t rows_of_chunk(const Job* job) noexcept:
@@ -201,7 +289,12 @@ cdef bint run(Job* job, str name, str activation) except -1:
     cdef str precision = "float64" if job.item == 8 else "float32"
     cdef Py_ssize_t units = job.outer * job.rows
     cdef Environment callers
-    job.kernel = find_block_kernel(precision, name)
+    job.kernel = find_block_kernel(precision, f"{name}_planes")
+    job.reduce = NULL
+    if job.is_streamed:
+        if name != "affine":
+            job.reduce = find_block_kernel(precision, "moments_planes")
+        job.apply = find_block_kernel(precision, f"{name}_apply_row")
     job.activation = NULL
     if activation is not None:
         job.activation = <Kernel>PyCapsule_GetPointer(
@@ -232,13 +325,13 @@ def normalize(
     cdef Job job
     if not set_arrays(&job, (x, y), channel):
         return False
-    set_channels(&job, weight, bias)
+    set_channels(&job, np.PyArray_BYTES(weight), np.PyArray_BYTES(bias))
     set_rows(&job, groups)
     if not fit_in_cache(&job):
         return False
     job.parameters[0], job.parameters[1] = eps, lowest
     job.stats = <double*>np.PyArray_DATA(stats) if stats is not None else NULL
-    return run(&job, "normalize_planes", activation)
+    return run(&job, "normalize", activation)
 
 
 def scale_and_shift(
@@ -249,11 +342,11 @@ def scale_and_shift(
     cdef Job job
     if not set_arrays(&job, (x, y), channel):
         return False
-    set_channels(&job, both[0], both[1])
+    set_channels(&job, np.PyArray_BYTES(both), np.PyArray_BYTES(both) + np.PyArray_STRIDE(both, 0))
     set_rows(&job, job.channels)
     job.parameters[1] = lowest
     job.stats = NULL
-    return run(&job, "affine_planes", activation)
+    return run(&job, "affine", activation)
 
 
 def gradient(
@@ -263,10 +356,11 @@ def gradient(
     cdef Job job
     if not set_arrays(&job, (dy, x, dx), channel):
         return False
+    job.is_streamed = False
     job.data[3] = NULL
     job.sample_step[3] = job.channel_step[3] = 0
     set_rows(&job, 0)
     if not fit_in_cache(&job):
         return False
     job.stats = <double*>np.PyArray_DATA(stats)
-    return run(&job, "grad_normalize_planes", None)
+    return run(&job, "grad_normalize", None)

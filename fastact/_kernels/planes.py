@@ -13,6 +13,11 @@ def planes_of_piece(n, count):
     return max(1, min(count, FEW_ELEMENTS // n))
 
 
+def pieces_of_plane(n):
+    """Return in how many pieces a plane is summed, if not with others."""
+    return (n + FEW_ELEMENTS - 1) // FEW_ELEMENTS
+
+
 def gather(x, step, n, count, room):
     for i in range(count):
         source, target = x + i * step, room + i * n
@@ -42,23 +47,26 @@ def keep_pieces(pieces, rows, n, c, scratch):
 
 def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
     """Return the statistics; they are in scratch."""
-    at_once, stats = planes_of_piece(n, count), scratch + 5 * GRID
+    at_once, parts, stats = planes_of_piece(n, count), pieces_of_plane(n), scratch + 5 * GRID
     pieces, room = stats + 4 * ROWS_AT_ONCE, reals(stats + 4 * ROWS_AT_ONCE + PLANE_PIECES)
-    number = (count + at_once - 1) // at_once
+    number = (count + at_once - 1) // at_once * parts
     for b in range(number):
-        first = b * at_once
+        first = b // parts * at_once
+        start = b % parts * FEW_ELEMENTS
         some = min(at_once, count - first)
-        source, source_step, ahead = x + first * step, row_step, rows * row_step
+        length = min(FEW_ELEMENTS, some * n - start)
+        place, next = first * step + start, (b + 1) // parts * at_once * step + (b + 1) % parts * FEW_ELEMENTS
+        source, source_step, ahead = x + place, row_step, (next if b + 1 < number else rows * row_step) - place
         if some > 1 and step != n:
             gather_rows(source, row_step, step, n, some, rows, room)
-            source, source_step, ahead = room, some * n, 0
-        c = moments_of_rows(source, source_step, some * n, rows, ahead, scratch, eps)
+            source, source_step, ahead = room, length, 0
+        c = moments_of_rows(source, source_step, length, rows, ahead, scratch, eps)
         if number == 1:
             mean_low, inside, factor = stats + ROWS_AT_ONCE, stats + 2 * ROWS_AT_ONCE, stats + 3 * ROWS_AT_ONCE
-            statistics_of_rows(rows, some * n, c, scratch, scratch + GRID, stats, mean_low, inside)
-            inverse_deviations(rows, some * n, inside, eps, factor)
+            statistics_of_rows(rows, length, c, scratch, scratch + GRID, stats, mean_low, inside)
+            inverse_deviations(rows, length, inside, eps, factor)
         else:
-            keep_pieces(pieces + 4 * b * rows, rows, some * n, c, scratch)
+            keep_pieces(pieces + 4 * b * rows, rows, length, c, scratch)
     if number > 1:
         combine_moments(pieces, number, rows, stats, ROWS_AT_ONCE, scratch, eps)
     return stats
@@ -116,6 +124,25 @@ def facts_of_planes(x, row_step, step, n, count, rows, scratch, eps, facts):
                 facts[k * ROWS_AT_ONCE + first + i] = found[k * ROWS_AT_ONCE + i]
 
 
+def keep_facts(facts, rows, kept, stats):
+    for k in range(4):
+        for i in range(rows):
+            stats[k * kept + i] = facts[k * ROWS_AT_ONCE + i]
+
+
+def moments_planes(args, lengths):
+    """Array: x. Statistics: the moments'. Parameters: eps."""
+    rows, kept, scratch = lengths[WIDTH], lengths[KEPT], numbers(args, SCRATCH)
+    facts = scratch + PLANE_FACTS
+    for batch in range((rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
+        first = batch * ROWS_AT_ONCE
+        some = min(ROWS_AT_ONCE, rows - first)
+        x = operand(args, X) + first * lengths[STEP]
+        eps = numbers(args, PARAMETERS)[0]
+        facts_of_planes(x, lengths[STEP], lengths[PLANE], lengths[ROWS], lengths[COUNT], some, scratch, eps, facts)
+        keep_facts(facts, some, kept, numbers(args, STATS) + first)
+
+
 def normalize_planes(args, lengths):
     n, count, rows, kept = lengths[ROWS], lengths[COUNT], lengths[WIDTH], lengths[KEPT]
     x_step, x_plane, y_step, y_plane = lengths[STEP], lengths[PLANE], lengths[STEP + 1], lengths[PLANE + 1]
@@ -131,9 +158,8 @@ def normalize_planes(args, lengths):
         x, y = operand(args, X) + first * x_step, output_of(args, X + 1) + first * y_step
         weight, bias = numbers(args, X + 2) + first * step, numbers(args, X + 3) + first * step
         facts_of_planes(x, x_step, x_plane, n, count, some, scratch, eps, facts)
-        for k in range(4 if kept > 0 else 0):
-            for i in range(some):
-                numbers(args, STATS)[k * kept + first + i] = facts[k * ROWS_AT_ONCE + i]
+        if kept > 0:
+            keep_facts(facts, some, kept, numbers(args, STATS) + first)
         if plane_step == 0:
             parts_of_rows(facts, some, weight, bias, step, mean, scale, rest)
             normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, some, mean, scale, rest, lowest)
