@@ -607,7 +607,8 @@ def packed_mask(keep: DaskArray) -> DaskArray:
     """Return one bit an element in C order, from chunks of whole bytes."""
     if keep.size == 0:
         return da.empty(0, dtype=np.uint8)
-    flat = keep.ravel()
+    # dask's own ravel() fails where there are chunks of length 0.
+    flat = keep.rechunk(tuple([tuple(filter(None, lengths)) for lengths in keep.chunks])).ravel()
     size = max(8, -(-flat.chunksize[0] // 8) * 8)
     flat = flat.rechunk(size)
     lengths = tuple(-(-length // 8) for length in flat.chunks[0])

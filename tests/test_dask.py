@@ -129,6 +129,12 @@ def test_chunks_of_nothing(lengths, axis):
     assert_same(lazy.dropout(x, rng=5, axis=axis), fastact.dropout(X, rng=5, axis=axis))
 
 
+def test_mask_of_chunks_of_nothing():
+    x = np.ones((3, 40))
+    _, mask = lazy.dropout(da.from_array(x, chunks=((2, 1, 0), (19, 6, 15))), rng=5, return_mask=True)
+    np.testing.assert_array_equal(mask.compute(), fastact.dropout_mask(x.shape, rng=5))
+
+
 def test_weights_may_be_lazy():
     weight, bias = np.linspace(0.5, 2, 70).reshape(10, 7), np.ones((10, 7))
     parameters = da.from_array(weight, chunks=3), da.from_array(bias)
