@@ -95,8 +95,8 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     others: 5, once in a million), the mean to 2 ULP of the larger one of both; the variance of a constant is 0. Of two
     float32 columns of 100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says 195978, and torch's
     training `batch_norm` leaves a standard deviation of 0.003.
-    NaN if there is nothing to reduce, or no more elements than `correction`; NaN and inf as in NumPy. Never warns. The
-    same for any number of threads.
+    NaN if there is nothing to reduce. With no more elements than `correction` the variance is divided by 0: inf, or NaN
+    if they are all equal. NaN and inf as in NumPy. Never warns. The same for any number of threads.
 
     References
     ----------

@@ -98,9 +98,8 @@ def image_to_tensor(
 
     Notes
     -----
-    ``(x*scale - mean)/std`` in float64, rounded once to float32: for uint8 the result is the nearest float32 for
-    each of the 256 values, for uint16 and float32 it is so but for the float64 error, also where x*scale is close to
-    the mean. float16 and bfloat16 are rounded from that float32. NaN stays NaN. Never warns. The same for any number of
+    ``(x*scale - mean)/std`` in float64, rounded once to float32, also where x*scale is close to the mean: for uint8
+    the result is the float32 nearest to what float64 gives, for uint16 and float32 it is so but for the float64 error. float16 and bfloat16 are rounded from that float32. NaN stays NaN. Never warns. The same for any number of
     threads.
 
     A result of more than 32 MiB is new memory in every call, which the system clears page by page: two thirds of the
