@@ -20,7 +20,6 @@ from fastact._kernels.operands import (
     is_half,
     like,
     normalized_axes,
-    numbers_of,
     per_channel,
     real,
 )
@@ -221,7 +220,7 @@ def batch_norm(
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
-    scale, _ = affine(center, spread, numbers_of(channels, 1.0), numbers_of(channels, 0.0), float(eps))
+    scale = affine(center, spread, None, None, float(eps))[0]
     stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
     target = Output(None, given.array.shape, given, [])
     if not planar.gradient(slope, given.array, target.array, channel, stats):

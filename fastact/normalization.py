@@ -154,8 +154,8 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
 
 
 def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
-    if value is None:
-        return None
+    if value is None or (isinstance(value, np.ndarray) and operands.is_row(value, channels, is_written)):
+        return value
     computed = float_of(value.dtype.type) if isinstance(value, np.ndarray) else None
     if computed is None or (is_written and computed is not value.dtype.type):
         given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)

@@ -157,7 +157,10 @@ def lay_channels(np.ndarray stats not None, np.ndarray weight not None, np.ndarr
 
 
 def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight, np.ndarray bias, double eps):
-    """Return factors weight/sqrt(var + eps) and summands bias - mean*factor as (2, channels), of float64 rows."""
+    """Return factors weight/sqrt(var + eps) and summands bias - mean*factor as (2, channels), of float64 rows.
+
+    Weights are 1 and biases 0 if there are none.
+    """
     cdef Environment callers
     cdef np.npy_intp dims[2]
     dims[0], dims[1] = 2, np.PyArray_SIZE(mean)
@@ -165,13 +168,13 @@ def affine(np.ndarray mean not None, np.ndarray var not None, np.ndarray weight,
     cdef double* factor = <double*>np.PyArray_DATA(both)
     cdef const double* m = <double*>np.PyArray_DATA(mean)
     cdef const double* v = <double*>np.PyArray_DATA(var)
-    cdef const double* w = <double*>np.PyArray_DATA(weight)
-    cdef const double* b = <double*>np.PyArray_DATA(bias)
+    cdef const double* w = <double*>np.PyArray_DATA(weight) if weight is not None else NULL
+    cdef const double* b = <double*>np.PyArray_DATA(bias) if bias is not None else NULL
     cdef Py_ssize_t i
     callers = enter_environment()
     for i in range(dims[1]):
-        factor[i] = w[i] / sqrt(v[i] + eps)
-        factor[dims[1] + i] = b[i] - m[i] * factor[i]
+        factor[i] = (w[i] if w != NULL else 1.0) / sqrt(v[i] + eps)
+        factor[dims[1] + i] = (b[i] if b != NULL else 0.0) - m[i] * factor[i]
     leave_environment(callers)
     return both
 
