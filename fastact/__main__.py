@@ -30,7 +30,8 @@ def apply(arguments: argparse.Namespace) -> None:
     the function fastact.OP (for standardize, fastact.preprocess.standardize) and its defaults.
 
     An axis too long for memory is read twice, first for its sum or its moments, which are added up in float64: such
-    results may differ from those in memory in the last place, in float64 by 1e-13. So may those of Fortran arrays of three axes and more; all others have the same bits.
+    results may differ from those in memory in the last place, in float64 by 1e-13. So may those of Fortran arrays of
+    three axes and more; all others have the same bits.
 
     The output appears when it is complete. Until then it is .OUT.npy.*.part in the same directory. After an
     interruption the same command goes on from there if results are written in order, which they are but where a long

@@ -99,8 +99,8 @@ def image_to_tensor(
     Notes
     -----
     ``(x*scale - mean)/std`` in float64, rounded once to float32, also where x*scale is close to the mean: for uint8
-    the result is the float32 nearest to what float64 gives, for uint16 and float32 it is so but for the float64 error. float16 and bfloat16 are rounded from that float32. NaN stays NaN. Never warns. The same for any number of
-    threads.
+    the result is the float32 nearest to what float64 gives. float16 and bfloat16 are rounded from that float32. NaN
+    stays NaN. Never warns. The same for any number of threads.
 
     A result of more than 32 MiB is new memory in every call, which the system clears page by page: two thirds of the
     time, 0.6 ns a number in huge pages and 1.9 in small ones. With `out` it is not.

@@ -55,8 +55,8 @@ def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
         start = b % parts * FEW_ELEMENTS
         some = min(at_once, count - first)
         length = min(FEW_ELEMENTS, some * n - start)
-        place, next = first * step + start, (b + 1) // parts * at_once * step + (b + 1) % parts * FEW_ELEMENTS
-        source, source_step, ahead = x + place, row_step, (next if b + 1 < number else rows * row_step) - place
+        place, following = first * step + start, (b + 1) // parts * at_once * step + (b + 1) % parts * FEW_ELEMENTS
+        source, source_step, ahead = x + place, row_step, (following if b + 1 < number else rows * row_step) - place
         if some > 1 and step != n:
             gather_rows(source, row_step, step, n, some, rows, room)
             source, source_step, ahead = room, length, 0
