@@ -16,6 +16,7 @@ from fastact._kernels import ufuncs
 
 LARGE = 300_007
 TIME_LIMIT = 60
+HALVES = (slice(None, 10_000), slice(10_000, None))
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,21 @@ def test_any_number_gives_the_same_bits(case, dtype):
             out = np.empty(2 * LARGE, dtype)[::2]
             digests.add(hashlib.sha256(canonical(case.public(*arrays, out=out))).hexdigest())
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@each_case
+def test_where_the_output_begins(case, threads):
+    """Large outputs are computed from a cache line on, and what is before it by itself."""
+    with fastact.threads(threads):
+        for n in (16_383, 16_384, 73_729):
+            arrays = case.inputs(n)
+            expected = np.concatenate([case.public(*(array[piece] for array in arrays)) for piece in HALVES])
+            for before in (1, 4, 15, 16):
+                memory = np.full(n + 32, 99, np.float32)
+                case.public(*arrays, out=memory[before : before + n])
+                assert_same_bits(memory[before : before + n], expected)
+                assert np.all(memory[:before] == 99) and np.all(memory[before + n :] == 99)
 
 
 @each_case
