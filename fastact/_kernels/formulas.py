@@ -785,40 +785,43 @@ def grad_gelu_tanh(dy, x):
 def gaussian_tail(a):
     """Return (u, s, s_low, slope, residual) for a <= 0.
 
-    u*(s + s_low)*(1 + slope*residual) = exp(a**2/2)*erfc(-a/sqrt(2))/2. u is 1/(GELU_POLE - a), the residual what was
-    rounded off of it, the slope how much that counts, nearly a straight line.
+    u*(s + s_low)*(1 + slope*residual) = exp(a**2/2)*erfc(-a/sqrt(2))/2. u is 1/(GRAD_GELU_POLE - a), the
+    residual what was rounded off of it, the slope how much that counts, nearly a straight line.
     """
-    d = GELU_POLE - a
-    d_low = (GELU_POLE - d) - a
+    d = GRAD_GELU_POLE - a
+    d_low = (GRAD_GELU_POLE - d) - a
     u = ONE / d
-    v = u - GELU_CENTRE
-    q = gelu_polynomial(v)
-    s = fma(v, q, GELU_CONSTANT)
-    s_low = fma(v, q, GELU_CONSTANT - s)
+    v = u - GRAD_GELU_CENTRE
+    q = grad_gelu_polynomial(v)
+    s = fma(v, q, GRAD_GELU_CONSTANT)
+    s_low = fma(v, q, GRAD_GELU_CONSTANT - s)
     residual = fma(-u, d_low, fma(-u, d, ONE))
-    return u, s, s_low, fma(GELU_BEND, u, ONE), residual
+    return u, s, s_low, fma(GRAD_GELU_BEND, u, ONE), residual
 
 
 def gelu(x):
-    # max(x, 0) + a*erfc(-a/sqrt(2))/2 at a = -abs(x), the exponent -a**2/2 in two parts. The product is in units of
-    # UNIT**2, so that neither a subnormal a nor a subnormal result is rounded twice. What is subtracted is +0 where
-    # the product is a zero, which keeps its sign.
+    # max(x, 0) + a*erfc(-a/sqrt(2))/2 at a = -abs(x): that is -t*s*exp(-a**2/2), t = a/(a - GELU_POLE), s a polynomial
+    # of t. As a factor of its own t counts for less than a and a reciprocal, and a power of two times it is exact. What
+    # it was rounded by is its residual, times a line in s that is nearly the slope. The exponent is reduced without
+    # having been rounded: k*LN2_SHORT is exact. t is not negative, so that -0.0 has a tail of +0.0.
     a = limit_negative(negative_magnitude(x), GELU_MIN)
-    half = -HALF * a
-    exponent = half * a
-    exponent_low = fma(half, a, -exponent)
-    shifted, k, r = exp_reduced(exponent, TWO * UNIT_BITS)
-    r_low = fma(k, -LN2_LOW, exponent_low)
+    half = HALF * a
+    shifted = fma(half * a, -LOG2_E, EXPONENT_SHIFT)
+    k = shifted - EXPONENT_SHIFT
+    r = fma(k, -LN2_REST, fma(-half, a, k * -LN2_SHORT))
     w = fma(r * r, exp_polynomial(r), r)
-    u, s, s_low, slope, residual = gaussian_tail(a)
-    factor = a * power_of_two(shifted)
-    m = factor * u
-    m_low = fma(factor, u, -m)
-    product = m * s
-    excess = fma(-m_low, s, fma(-m, s_low, fma(-m, s, product)))
-    excess = fma(-product, fma(slope, residual, r_low), excess)
-    tail = product - fma(-product, w, fma(excess, w, excess))
-    return fma(tail, UNIT * UNIT, ZERO if x < ZERO else x)
+    t = a / (a - GELU_POLE)
+    residual = fma(t, a, fma(-GELU_POLE, t, -a))
+    v = GELU_CENTRE - t
+    q = gelu_polynomial(v)
+    s = fma(v, q, GELU_CONSTANT)
+    s_low = fma(v, q, GELU_CONSTANT - s)
+    low = fma(residual, fma(s, GELU_SLOPE, GELU_SLOPE_CONSTANT), t * s_low)
+    tail = fma(t, s, fma(t * s, w, fma(low, w, low)))
+    # The power of two may be out of range.
+    scale = power_of_two(shifted + TWO * UNIT_BITS if rare(a < GELU_SCALED_MIN) else shifted)
+    tail = tail * (UNIT * UNIT) if rare(a < GELU_SCALED_MIN) else tail
+    return fma(-tail, scale, -ZERO if x < ZERO else x)
 
 
 def grad_gelu(dy, x):

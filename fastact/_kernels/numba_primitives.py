@@ -122,7 +122,7 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         "rare": lambda _builder, condition: condition,
         "rare_usual": lambda _builder, _condition: BIT(0),
         "is_same": lambda b, first, second: b.icmp_unsigned("==", first, second),
-        "magnitude_bits": lambda b, x: b.and_(b.bitcast(x, integer), ir.Constant(integer, ~sign.constant)),
+        "magnitude_bits": lambda b, x: b.or_(b.bitcast(x, integer), sign),
         "multiply_sign": on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign))),
     }
 

@@ -92,12 +92,13 @@ static inline real fastact_limit_positive(real x, real high) { return x < high ?
 /* Of two arrays, whether one is computed in the other's place. */
 static inline int fastact_is_same(const real *a, const real *b) { return a == b; }
 
-/* The bits of abs(x), an integer that is larger where abs(x) is, and largest for NaN. */
+/* The bits of -abs(x), a signed integer that is larger where abs(x) is, and largest for NaN. A formula of
+   negative_magnitude(x) has them already. */
 static inline signed_bits_of_real fastact_magnitude_bits(real x)
 {
     bits_of_real bits;
     memcpy(&bits, &x, sizeof bits);
-    return (signed_bits_of_real)(bits & ~((bits_of_real)1 << (8 * sizeof(real) - 1)));
+    return (signed_bits_of_real)(bits | (bits_of_real)1 << (8 * sizeof(real) - 1));
 }
 
 /* x with its sign flipped where y is negative. */
