@@ -57,7 +57,8 @@ def test_where_the_output_begins(case, threads):
                 memory = np.full(n + 32, 99, np.float32)
                 case.public(*arrays, out=memory[before : before + n])
                 assert_same_bits(memory[before : before + n], expected)
-                assert np.all(memory[:before] == 99) and np.all(memory[before + n :] == 99)
+                assert np.all(memory[:before] == 99)
+                assert np.all(memory[before + n :] == 99)
 
 
 @each_case
