@@ -326,7 +326,9 @@ def test_columns_know_nothing_of_their_neighbours(rows):
             assert_same_bits(np.delete(got, 17), np.delete(before, 17))
 
 
-@pytest.mark.parametrize("shape", [(70_001, 63), (9001, 70), (2500, 950), (4100, 1030), (17, 250_007)])
+@pytest.mark.parametrize(
+    "shape", [(20_001, 16), (15_007, 21), (70_001, 63), (9001, 70), (2500, 950), (4100, 1030), (17, 250_007)]
+)
 def test_float32_moments_beyond_the_cache(shape):
     """What is fetched ahead, and pieces of more rows, change nothing but the time."""
     x = normal(shape, np.float32, scale=2.0, mean=3.0)
