@@ -112,6 +112,30 @@ def test_float32_softmax_over_many_rows():
         assert (np.abs(fastact.log_softmax(x) - exact) / unit).max() <= 2.0
 
 
+def log_softmax_in_long_double(x):
+    x = x.astype(np.longdouble)
+    difference = x - x.max(-1, keepdims=True)
+    terms = np.exp(difference)
+    np.put_along_axis(terms, np.argmax(x, -1)[:, np.newaxis], 0, -1)
+    return difference - np.log1p(terms.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("n", [16, 31, 32, 33, 64, 100, 256, 1000, 1024])
+def test_log_softmax_of_rows_about_the_least_rest(n):
+    """Sums that have the largest element in them show small rests badly: such rows are summed without it."""
+    blocks = (n + 31) // 32
+    least = blocks * (blocks - 1) * 2.0**-20 + 2.0**-22
+    rest = least * np.geomspace(2.0**-20, 2.0**12, 500)[:, np.newaxis]
+    x = np.log(rest / (n - 1)) + np.random.default_rng(n).standard_normal((500, n)) * 0.01
+    x[np.arange(500), np.arange(500) % n] = np.random.default_rng(0).uniform(-1, 1, 500)
+    x = x.astype(np.float32)
+    exact = log_softmax_in_long_double(x)
+    y = fastact.log_softmax(x)
+    assert (np.abs(y - exact) / np.spacing(-exact.astype(np.float32))).max() <= 2.0
+    # Which way a row goes does not depend on its neighbours.
+    assert_same_bits(np.concatenate([fastact.log_softmax(row) for row in x]).reshape(y.shape), y)
+
+
 @each_dtype
 @pytest.mark.parametrize("top", [3.3, 90.7])
 def test_softmax_beside_the_smallest_normal_numbers(top, dtype):

@@ -12,6 +12,8 @@ cdef enum:
     LARGEST_LANES = 16
     # Rows of a softmax that are folded together.
     MOST_ROWS = 64
+    # The longest rows whose log_softmax is found from the sums of softmax.
+    QUICK_ROW = 1024
     # Rows of columns that are worked on together: the sums stay in registers.
     ROWS_TOGETHER = 4
     # Elements of arrays that stay in the second-level cache.

@@ -81,6 +81,27 @@ cdef void rests_of_sums(
 cdef wide* exp_sums_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
 cdef void exp_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef void add_terms_only(
+    const real* x, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
+cdef void sums_of_blocks(
+    const real* x, size n, size ahead, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
+cdef void sums_of_terms(
+    const real* x, size n, size ahead, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
+cdef void rests_of_all(
+    const real* m, const real* shift, const real* lowest, const real* bias, const wide* total, size width,
+    wides rest, wides rest_low
+) noexcept nogil
+cdef wide least_rest(size n) noexcept nogil
+cdef wide* quick_rests_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
+@cython.locals(count=size)
+cdef bint all_at_least(const wide* x, wide least, size n) noexcept nogil
+cdef void take_large(const wide* x, const wide* x_low, wide least, size n, wides y, wides y_low) noexcept nogil
+@cython.locals(pieces="wide*", rest="wide*", rest_low="wide*", kept="wide*", kept_low="wide*", least=wide)
+cdef wide* log_sums_of_rows(const real* x, size step, size n, size rows, wide* scratch) noexcept nogil
+
 cdef void largest_of_columns(const real* x, size width, output m) noexcept nogil
 cdef void largest_of_some_columns(const real* x, size step, size width, output m) noexcept nogil
 cdef void references_of_columns(

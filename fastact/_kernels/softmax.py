@@ -135,6 +135,9 @@ def references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias):
     larger_neighbours(lanes, largest, 4 * width)
     larger_neighbours(largest, lanes, 2 * width)
     larger_neighbours(lanes, m, width)
+    # What fills up the last vector: whatever the memory held before may be subnormal, 150 cycles an operation.
+    for i in range(rows, width):
+        m[i] = m[0]
     references(m, shift, lowest, bias, width)
 
 
@@ -230,6 +233,7 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
         row, terms = x + i * x_step, y + i * y_step
         terms_of_row(row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
         fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
+    clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
     fold_eighths(total, low, sums, sums_low, width)
     softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
     for i in range(rows):
@@ -330,6 +334,8 @@ def exp_sums_of_rows(x, step, n, rows, scratch):
     for i in range(rows):
         others_of_row(x + i * step, n, rows * step, m[i], shift[i], lowest[i], bias[i], lanes, lanes_low, count, rest)
         fold_others(lanes, lanes_low, count, total + i * FOLDED, low + i * FOLDED, counts + i * FOLDED)
+    clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
+    clear_reals(counts + rows * FOLDED, (width - rows) * FOLDED)
     fold_eighths(total, low, sums, sums_low, width)
     count_neighbours(counts, some_counts, 4 * width)
     count_neighbours(some_counts, counts, 2 * width)
@@ -347,6 +353,96 @@ def exp_sums_row(args, lengths):
     pieces = exp_sums_of_rows(operand(args, X), lengths[ROWS], lengths[ROWS], 1, numbers(args, SCRATCH))
     for k in range(3):
         piece[k] = pieces[k * MOST_ROWS]
+
+
+# ---- log_softmax of some rows of float32, by the sums of softmax, which are cheaper than those below the largest.
+
+
+def add_terms_only(x, shift, lowest, bias, total, low):
+    for j in range(LANES):
+        scale, w = exp_term_parts(x[j], shift, lowest, bias)
+        total[j], low[j] = add_term(total[j], low[j], scale, w, fma(scale, w, scale))
+
+
+def sums_of_blocks(x, n, ahead, shift, lowest, bias, total, low, rest):
+    for block in range(n // LANES):
+        will_read_lanes(x + block * LANES + ahead)
+        add_terms_only(x + block * LANES, shift, lowest, bias, total, low)
+    if n % LANES > 0:
+        pad_lanes(rest, x + n // LANES * LANES, n % LANES, -TWO * LARGEST)
+        add_terms_only(rest, shift, lowest, bias, total, low)
+
+
+def sums_of_terms(x, n, ahead, shift, lowest, bias, total, low, rest):
+    start_terms(total, low, LANES)
+    if shift == ZERO:
+        sums_of_blocks(x, n, ahead, ZERO, lowest, bias, total, low, rest)
+    else:
+        sums_of_blocks(x, n, ahead, shift, lowest, bias, total, low, rest)
+
+
+def rests_of_all(m, shift, lowest, bias, total, width, rest, rest_low):
+    """Find the rests from sums with the largest element, which is subtracted as it was added."""
+    for j in range(width):
+        scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
+        others = total[j] - wide_fma(wide_of(scale), wide_of(w), wide_of(scale))
+        rest[j], rest_low[j] = rest_of_sum(m[j], 1.0, others, 0.0)
+
+
+def least_rest(n):
+    """Return the rest from which on sums with the largest element show it to 2**-25.
+
+    What the terms lost is added up in float32, in each lane: n/LANES additions, each of at most as many times 2**-25.
+    """
+    blocks = wide_of((n + LANES - 1) // LANES)
+    return blocks * (blocks - 1.0) * 9.5367431640625e-07 + 2.384185791015625e-07
+
+
+def quick_rests_of_rows(x, step, n, rows, scratch):
+    """Return the pieces of at most MOST_ROWS rows where `exp_sums_of_rows` has them; small rests are not right."""
+    total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
+    lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 5 * GRID)
+    m, pieces = reals(scratch + 6 * GRID), scratch + 7 * GRID
+    shift, lowest, bias, width = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, whole_vectors(rows)
+    references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
+    for i in range(rows):
+        sums_of_terms(x + i * step, n, rows * step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
+        fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
+    clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
+    fold_eighths(total, low, sums, sums_low, width)
+    rests_of_all(m, shift, lowest, bias, sums, width, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS)
+    for i in range(width):
+        pieces[i] = m[i]
+    return pieces
+
+
+def all_at_least(x, least, n):
+    count = 0
+    for i in range(n):
+        count += x[i] >= least
+    return count == n
+
+
+def take_large(x, x_low, least, n, y, y_low):
+    for i in range(n):
+        y_low[i] = x_low[i] if x[i] >= least else y_low[i]
+        y[i] = x[i] if x[i] >= least else y[i]
+
+
+def log_sums_of_rows(x, step, n, rows, scratch):
+    """Return the pieces of at most MOST_ROWS rows. Which way a row goes depends on that row alone."""
+    if SUM_ROUNDS > ZERO or n > QUICK_ROW:
+        return exp_sums_of_rows(x, step, n, rows, scratch)
+    pieces, least = quick_rests_of_rows(x, step, n, rows, scratch), least_rest(n)
+    rest, rest_low = pieces + MOST_ROWS, pieces + 2 * MOST_ROWS
+    if all_at_least(rest, least, rows):
+        return pieces
+    kept, kept_low = scratch + (8 * GRID - 2 * MOST_ROWS), scratch + (8 * GRID - MOST_ROWS)
+    for i in range(rows):
+        kept[i], kept_low[i] = rest[i], rest_low[i]
+    exp_sums_of_rows(x, step, n, rows, scratch)
+    take_large(kept, kept_low, least, rows, rest, rest_low)
+    return pieces
 
 
 # ---- A piece of columns.
@@ -698,7 +794,7 @@ def log_softmax_whole_row(args, lengths):
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
-        pieces = exp_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
+        pieces = log_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
         logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
         for i in range(some):
             high, low = rounded_parts(scratch[i], scratch[GRID + i])
