@@ -57,6 +57,8 @@ cdef void add_4_products(const real* dy, const real* y, wides product) noexcept 
 cdef void add_16_products(const real* dy, const real* y, wides product) noexcept nogil
 cdef void chained_products_of_row(const real* dy, const real* y, size n, wides product) noexcept nogil
 cdef size slopes_at_once(size n) noexcept nogil
+@cython.locals(count=size)
+cdef bint all_between(const wide* sums, wide least, size n) noexcept nogil
 cdef void products_of_slopes(
     const real* dy, size dy_step, const real* y, size y_step, size n, size rows, wide* total
 ) noexcept nogil

@@ -382,6 +382,14 @@ def slopes_at_once(n):
     return 1 if SUM_ROUNDS > ZERO else max(1, min(GRID // CHAINS, FEW_ELEMENTS // 2 // n))
 
 
+def all_between(sums, least, n):
+    """Return whether none of the sums overflowed, lost digits or is NaN. All are looked at: a loop without branches."""
+    count = 0
+    for i in range(n):
+        count += (wide_magnitude(sums[i]) >= least) & (wide_magnitude(sums[i]) <= 1e30)
+    return count == n
+
+
 def products_of_slopes(dy, dy_step, y, y_step, n, rows, total):
     """Leave sum(dy*y) of each row in `total`."""
     if SUM_ROUNDS > ZERO:
@@ -391,8 +399,9 @@ def products_of_slopes(dy, dy_step, y, y_step, n, rows, total):
         for i in range(rows):
             chained_products_of_row(dy + i * dy_step, y + i * y_step, n, total + i * CHAINS)
         fold_chains(total, total + GRID, rows)
-        for i in range(rows):
-            if not wide_of(n) * 1.1754943508222875e-38 <= wide_magnitude(total[i]) <= 1e30:
+        least = wide_of(n) * 1.1754943508222875e-38
+        for i in range(0 if all_between(total, least, rows) else rows):
+            if not least <= wide_magnitude(total[i]) <= 1e30:
                 total[i] = product_of_row(dy + i * dy_step, y + i * y_step, n, total + GRID)
 
 
@@ -499,7 +508,7 @@ def sums_of_slopes(dy, step, n, rows, total):
         for i in range(rows):
             chained_slopes_of_row(dy + i * step, n, total + i * CHAINS)
         fold_chains(total, total + GRID, rows)
-        for i in range(rows):
+        for i in range(0 if all_between(total, 0.0, rows) else rows):
             if not wide_magnitude(total[i]) <= 1e30:
                 total[i] = slopes_of_row(dy + i * step, n, total + GRID)
 
