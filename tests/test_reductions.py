@@ -338,6 +338,36 @@ def test_float32_where_squares_overflow_or_vanish(n, scale):
         assert (np.abs(got - exact) <= 4 * np.spacing(np.abs(exact).max(axis, keepdims=True).astype(np.float32))).all()
 
 
+ALONG_ROWS = {
+    "softmax": fastact.softmax,
+    "log_softmax": fastact.log_softmax,
+    "logsumexp": lambda x: fastact.logsumexp(x, -1),
+    "layer_norm": fastact.layer_norm,
+    "rms_norm": fastact.rms_norm,
+    "moments": lambda x: np.stack(fastact.moments(x, -1), -1),
+    "grad.softmax": lambda x: fastact.grad.softmax(x[:, ::-1].copy(), fastact.softmax(x)),
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [16, 17, 64, 300, 1024, 1025, 5000])
+@pytest.mark.parametrize("name", ALONG_ROWS)
+def test_rows_do_not_depend_on_how_many_there_are(name, n, dtype):
+    x = normal((140, n), dtype, scale=4)
+    x[0] += 100
+    expected = ALONG_ROWS[name](x)
+    for some in (1, 15, 64, 65):
+        assert_same_bits(ALONG_ROWS[name](x[:some]), expected[:some])
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 15])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_short_rows_have_the_bits_of_columns(name, n):
+    """Sixteen of them are turned into columns, fifteen are not."""
+    x = normal((200, n), np.float32, scale=4)
+    assert_same_bits(ALONG_ROWS[name](x[:15]), ALONG_ROWS[name](x)[:15])
+
+
 @pytest.mark.parametrize("rows", [7, 16, 31, 300, 5000])
 def test_columns_know_nothing_of_their_neighbours(rows):
     x = normal((rows, 50), np.float32, seed=rows)

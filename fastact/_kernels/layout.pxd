@@ -16,3 +16,5 @@ cdef enum:
     STEP = 4
     # And from plane to plane of a row, see planes.py.
     PLANE = 12
+    # Rows shorter than this are turned into columns, if there are enough of them.
+    SHORT_ROW = 16

@@ -16,7 +16,7 @@ cimport numpy as np
 
 from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, STATS, STEP, WIDTH, X
+from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SHORT_ROW, STATS, STEP, WIDTH, X
 from fastact._kernels.operands cimport is_computed, may_share_memory
 from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
@@ -55,8 +55,6 @@ cdef enum:
     NARROWEST_TILE = 16
     # Fewer columns than this are not worked on in one go: a cache line of each row is too little of what is fetched.
     NARROWEST_WHOLE = 64
-    # Rows shorter than this are turned into columns.
-    SHORT_ROW = 16
     # Elements of whole rows that go past the caches at a time.
     STREAMED = 4096
     # The same of columns: the memory reads and writes at a time where little of each is done in turns. A kernel that took

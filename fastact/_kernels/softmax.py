@@ -430,8 +430,11 @@ def take_large(x, x_low, least, n, y, y_low):
 
 
 def log_sums_of_rows(x, step, n, rows, scratch):
-    """Return the pieces of at most MOST_ROWS rows. Which way a row goes depends on that row alone."""
-    if SUM_ROUNDS > ZERO or n > QUICK_ROW:
+    """Return the pieces of at most MOST_ROWS rows. Which way a row goes depends on that row alone.
+
+    Many short rows are columns elsewhere, and the bits of a row are the same there.
+    """
+    if SUM_ROUNDS > ZERO or not SHORT_ROW <= n <= QUICK_ROW:
         return exp_sums_of_rows(x, step, n, rows, scratch)
     pieces, least = quick_rests_of_rows(x, step, n, rows, scratch), least_rest(n)
     rest, rest_low = pieces + MOST_ROWS, pieces + 2 * MOST_ROWS
