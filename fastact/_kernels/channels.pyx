@@ -18,7 +18,7 @@ from fastact._kernels.ufuncs import KERNELS
 from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.tiers cimport Task
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.operands cimport may_share_memory
+from fastact._kernels.operands cimport MOST_AXES, may_share_memory
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 
 np.import_array()
@@ -39,7 +39,6 @@ cdef dict TYPES = {
 ctypedef void (*Conversion)(char** args, Py_ssize_t n) noexcept nogil
 
 cdef enum:
-    MOST_AXES = 64
     LARGEST_ITEM = 8
     # Elements that are worked on at a time: what is packed stays in the first-level cache.
     BLOCK = 1024

@@ -17,7 +17,7 @@ cimport numpy as np
 from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SHORT_ROW, STATS, STEP, WIDTH, X
-from fastact._kernels.operands cimport is_computed, may_share_memory
+from fastact._kernels.operands cimport MOST_AXES, is_computed, may_share_memory
 from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
@@ -36,7 +36,6 @@ ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 cdef enum:
     MOST_OPERANDS = 8
     MOST_PARAMETERS = 8
-    MOST_AXES = 64
     # Elements of a piece of a row; rows and columns of a piece of columns.
     PIECE = 4096
     PIECE_ROWS = 256
