@@ -299,7 +299,9 @@ def front_doors():
     modules = {
         "tiers": ["tiers.pyx", "background.cpp", "gate.cpp"],
         "programs": ["programs.pyx"],
-        "ufuncs": ["ufuncs.pyx", "pool.cpp"],
+        "workers": ["workers.pyx", "pool.cpp"],
+        "calls": ["calls.pyx"],
+        "ufuncs": ["ufuncs.pyx"],
         "random": ["random.pyx"],
         "operands": ["operands.pyx"],
         "statistics": ["statistics.pyx"],

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastact._kernels import backend, forks, tiers, ufuncs
+from fastact._kernels import backend, forks, tiers, ufuncs, workers
 
 __all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config", "threads", "warmup"]
 
@@ -53,7 +53,7 @@ def get_num_threads() -> int:
     ...     fastact.get_num_threads()
     3
     """
-    return int(ufuncs.get_threads())
+    return int(workers.get_threads())
 
 
 def set_num_threads(n: int) -> None:
@@ -76,7 +76,7 @@ def set_num_threads(n: int) -> None:
     >>> import fastact
     >>> fastact.set_num_threads(4)
     """
-    ufuncs.set_default_threads(checked_count(n, "set_num_threads"))
+    workers.set_default_threads(checked_count(n, "set_num_threads"))
 
 
 def threads(n: int) -> AbstractContextManager[None]:
@@ -111,12 +111,12 @@ def threads(n: int) -> AbstractContextManager[None]:
 
 @contextmanager
 def local_threads(count: int) -> Iterator[None]:
-    previous = ufuncs.get_local_threads()
-    ufuncs.set_local_threads(count)
+    previous = workers.get_local_threads()
+    workers.set_local_threads(count)
     try:
         yield
     finally:
-        ufuncs.set_local_threads(previous)
+        workers.set_local_threads(previous)
 
 
 def checked_count(n: Any, function: str) -> int:
@@ -465,6 +465,6 @@ def processor_name() -> str:
 AFFINITY = affinity()
 QUOTA = cgroup_quota()
 INITIAL_THREADS = default_threads(os.environ, AFFINITY, QUOTA)
-ufuncs.set_processors(own_processors(AFFINITY, QUOTA))
+workers.set_processors(own_processors(AFFINITY, QUOTA))
 set_num_threads(INITIAL_THREADS.threads)
 forks.begin()

@@ -297,7 +297,7 @@ def native_threads():
 
 before = native_threads()
 import fastact
-from fastact._kernels import ufuncs
+from fastact._kernels import ufuncs, workers
 x = np.linspace(-20, 20, 300_007).astype(np.float32)
 right = np.concatenate([fastact.sigmoid(part) for part in np.array_split(x, 30)])
 
@@ -306,10 +306,10 @@ def check():
         assert np.array_equal(fastact.sigmoid(x), right)
 
 def check_child():
-    assert ufuncs.started_workers() == 0, ufuncs.started_workers()
+    assert workers.started_workers() == 0, workers.started_workers()
     for _ in range(20):
         check()
-    assert ufuncs.started_workers() == 2, ufuncs.started_workers()
+    assert workers.started_workers() == 2, workers.started_workers()
     assert native_threads() >= 3
 
 def join(child):
@@ -336,12 +336,13 @@ def passes(code, **options):
 
 
 def test_nothing_starts_at_import_or_in_small_calls():
-    passes("assert native_threads() == before, (before, native_threads()); assert ufuncs.started_workers() == 0")
+    passes("assert native_threads() == before, (before, native_threads()); assert workers.started_workers() == 0")
 
 
 def test_workers_start_at_the_first_large_call():
     passes(
-        "check(); assert native_threads() == before + 2; assert ufuncs.started_workers() == 2", FASTACT_BACKEND="cython"
+        "check(); assert native_threads() == before + 2; assert workers.started_workers() == 2",
+        FASTACT_BACKEND="cython",
     )
 
 
@@ -378,7 +379,7 @@ for caller in callers:
     caller.start()
 for caller in callers:
     caller.join()
-assert ufuncs.started_workers() == 2
+assert workers.started_workers() == 2
 """
     )
 
@@ -475,14 +476,14 @@ stop = False
 def work():
     while not stop:
         check()
-workers = [threading.Thread(target=work) for _ in range(3)]
-for worker in workers:
-    worker.start()
+callers = [threading.Thread(target=work) for _ in range(3)]
+for caller in callers:
+    caller.start()
 for _ in range(30):
     fork(check_child)
 stop = True
-for worker in workers:
-    worker.join()
+for caller in callers:
+    caller.join()
 check()
 """)
 
@@ -506,7 +507,7 @@ import warnings
 import numpy as np
 import psutil
 import fastact
-from fastact._kernels import ufuncs
+from fastact._kernels import workers
 
 def work(seed):
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -515,7 +516,7 @@ def work(seed):
         large = fastact.sigmoid(x)
     small = np.concatenate([fastact.sigmoid(part) for part in np.array_split(x, 30)])
     has_threads = psutil.Process().num_threads() >= 3
-    return bool(np.array_equal(large, small)) and has_threads, ufuncs.started_workers()
+    return bool(np.array_equal(large, small)) and has_threads, workers.started_workers()
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,29 +1,26 @@
 """The front door: real np.ufuncs over the compiled kernels.
 
-A kernel takes contiguous memory of one floating-point type and knows nothing else. What NumPy may ask for besides is
-dealt with here, once for all operators: strides and types (blocks are packed into a buffer that stays in the
-first-level cache), threads, the floating-point environment and operands that overlap. Calls of operators with
-parameters on plain arrays go round NumPy's machinery altogether (`evaluate`).
+What a call does is in calls.pyx. Calls of operators with parameters on plain arrays go round NumPy's machinery altogether
+(`evaluate`).
 """
 
 import os
 from _thread import allocate_lock
 from typing import NamedTuple
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uintptr_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
 from libc.stdlib cimport calloc
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport PyObject, Py_CLEAR, Py_INCREF
 cimport numpy as np
 
-from fastact._kernels.copies cimport CACHE_LINE, aligned, copy_items, distance
+from fastact._kernels.calls cimport MOST_OPERANDS, Copy, Loop, Operand, compute_directly, inner_loop
+from fastact._kernels.copies cimport copy_items
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.programs cimport Program, create_program, execute
-from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, fetch, stream
+from fastact._kernels.programs cimport create_program
 from fastact._kernels.tiers cimport (
-    BlockFunction, BlockKernel, Kernel, Kernels, Tiers, add_time, create_block_tiers, create_tiers, is_timed,
-    kernels_for, now, run_in_numba, tiers_at
+    BlockFunction, BlockKernel, Kernel, Tiers, create_block_tiers, create_tiers, tiers_at
 )
 
 from fastact._kernels import cpu, docstrings, promotion, registry
@@ -39,333 +36,6 @@ cdef extern from "cpu.h":
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
-
-cdef extern from "pool.hpp" namespace "fastact" nogil:
-    ctypedef void (*PoolTask "fastact::Task")(void* context, Py_ssize_t chunk) noexcept nogil
-    void run_in_threads "fastact::run"(PoolTask, void* context, Py_ssize_t chunks, int threads) noexcept
-    int pool_started "fastact::started"() noexcept
-    void pool_set_processors "fastact::set_processors"(int) noexcept
-    void pool_set_default_threads "fastact::set_default_threads"(int) noexcept
-    void pool_set_local_threads "fastact::set_local_threads"(int) noexcept
-    int pool_get_local_threads "fastact::get_local_threads"() noexcept
-    int pool_get_threads "fastact::get_threads"() noexcept
-
-ctypedef void (*Copy)(
-    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t source_step, Py_ssize_t n
-) noexcept nogil
-
-cdef enum:
-    MOST_OPERANDS = 9
-    LARGEST_ITEM = 8
-    # Elements that are packed at a time: five buffers of these fit the first-level cache.
-    BLOCK = 1024
-    # Where a block's items stand in its buffer before their conversion or after it: behind its binary32 numbers.
-    UNCONVERTED = 4 * BLOCK
-    # Elements of a chunk, and how many stay in one thread. Measured on two processors: float32 sigmoid of 2**16 takes
-    # 28 us, and 16 us with a second thread that is awake; relu 9 us either way. A chunk takes 1 us (relu) to 10 us.
-    CHUNK = 8192
-    SERIAL_BELOW = 65536
-    # From here on stores begin where a cache line does: NumPy's large arrays begin 16 bytes behind.
-    ALIGNED_FROM = 16384
-    # As NumPy does: below, releasing the GIL costs more than others would gain.
-    HOLD_GIL_UP_TO = 500
-    # Elements of what goes past the caches at a time, and how far ahead is read.
-    TILE = 256
-    AHEAD = 1024
-
-
-# ---- What is known of a loop for ever: one for each ufunc and type, NumPy hands it back as `data`.
-
-cdef struct Operand:
-    Py_ssize_t item_size
-    Copy copy
-    # Between the operand's type and the kernel's, on contiguous memory: an input's to it, the output's from it.
-    Kernel convert
-
-cdef struct Loop:
-    Tiers* tiers
-    # Of a fused function, which has no kernel; else NULL.
-    const Program* program
-    int arrays
-    int inputs
-    Py_ssize_t kernel_item_size
-    bint is_converting
-    Operand operands[MOST_OPERANDS]
-
-
-# ---- What is known of one call. The output is the last operand.
-
-cdef struct Call:
-    const Loop* loop
-    Kernel kernel
-    int inputs
-    Py_ssize_t n
-    # Elements before the output's first whole cache line.
-    Py_ssize_t lead
-    char* args[MOST_OPERANDS]
-    Py_ssize_t steps[MOST_OPERANDS]
-    float converted[MOST_OPERANDS]
-    bint is_packed[MOST_OPERANDS]
-    bint is_any_packed
-    bint is_streamed
-
-
-cdef inline char* converted(const Operand* operand, char* source, char* target, Py_ssize_t n) noexcept nogil:
-    """Return where the operand's items are after its conversion to the kernel's type or from it."""
-    cdef char* args[2]
-    if operand.convert == NULL:
-        return source
-    args[0] = source
-    args[1] = target
-    operand.convert(args, n)
-    return target
-
-
-cdef inline void begin(
-    Call* call, const Loop* loop, char** args, const np.npy_intp* steps, Py_ssize_t n
-) noexcept nogil:
-    """Choose the kernel, and the operands that have to be packed for it."""
-    cdef const Kernels* kernels = kernels_for(loop.tiers, n)
-    cdef bint is_scalar = True
-    cdef bint is_parameter
-    cdef int k
-    for k in range(loop.arrays, loop.inputs):
-        is_scalar = is_scalar and (steps[k] == 0 or n == 1)
-    call.loop = loop
-    call.kernel = kernels.scalar if is_scalar else kernels.array
-    call.inputs = loop.inputs
-    call.n = n
-    call.lead = 0
-    call.is_any_packed = call.is_streamed = False
-    for k in range(loop.inputs + 1):
-        is_parameter = is_scalar and loop.arrays <= k < loop.inputs
-        call.args[k] = args[k]
-        call.steps[k] = 0 if is_parameter else steps[k]
-        call.is_packed[k] = not is_parameter and (
-            loop.operands[k].convert != NULL or (steps[k] != loop.operands[k].item_size and n > 1)
-        )
-        if is_parameter:
-            call.args[k] = converted(&loop.operands[k], args[k], <char*>&call.converted[k], 1)
-        call.is_any_packed = call.is_any_packed or call.is_packed[k]
-
-
-cdef inline bint must_be_sequential(const Call* call) noexcept nogil:
-    """Return whether an element may depend on the one before: the output shares memory with an input and is not it.
-
-    NumPy's reduce and accumulate call a loop so, and outputs that begin before their input.
-    """
-    cdef int out = call.inputs
-    cdef uintptr_t out_first, out_last, first, last
-    cdef int k
-    extent(call, out, &out_first, &out_last)
-    for k in range(call.inputs):
-        if call.args[k] == call.args[out] and call.steps[k] == call.steps[out] and call.steps[k] != 0:
-            continue
-        extent(call, k, &first, &last)
-        if first < out_last and out_first < last:
-            return True
-    return False
-
-
-cdef inline void extent(const Call* call, int k, uintptr_t* first, uintptr_t* last) noexcept nogil:
-    cdef Py_ssize_t length = (call.n - 1) * call.steps[k]
-    first[0] = <uintptr_t>call.args[k] + (length if length < 0 else 0)
-    last[0] = <uintptr_t>call.args[k] + (length if length > 0 else 0) + call.loop.operands[k].item_size
-
-
-cdef inline void run(const Call* call, char** args, Py_ssize_t n) noexcept nogil:
-    if call.loop.program == NULL:
-        call.kernel(args, n)
-    else:
-        execute(call.loop.program, args, n)
-
-
-cdef inline void compute_contiguous(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    cdef char* args[MOST_OPERANDS]
-    cdef int k
-    for k in range(call.inputs + 1):
-        args[k] = call.args[k] + start * call.steps[k]
-    run(call, args, n)
-
-
-cdef inline Py_ssize_t block_length(const Call* call, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-    """Return how many elements are packed next. What is streamed are whole cache lines, but for both ends."""
-    cdef Py_ssize_t step = call.steps[call.inputs]
-    cdef char* memory
-    if not call.is_streamed:
-        return min(<Py_ssize_t>BLOCK, end - start)
-    memory = call.args[call.inputs] + start * step
-    if aligned(memory) != memory:
-        return min((aligned(memory) - memory) // step, end - start)
-    return min(<Py_ssize_t>TILE, end - start)
-
-
-cdef inline void pack(
-    const Operand* operand, char* buffer, char* memory, Py_ssize_t step, Py_ssize_t n
-) noexcept nogil:
-    """Bring a block into its buffer, as the kernel takes it."""
-    cdef char* unconverted = buffer if operand.convert == NULL else buffer + UNCONVERTED
-    if operand.convert == NULL or step != operand.item_size:
-        operand.copy(unconverted, operand.item_size, memory, step, n)
-        memory = unconverted
-    converted(operand, memory, buffer, n)
-
-
-cdef inline void unpack(
-    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n, bint is_streamed
-) noexcept nogil:
-    """Bring a block from its buffer to where it belongs."""
-    cdef bint is_direct = step == operand.item_size and not is_streamed
-    cdef char* items = converted(operand, buffer, memory if is_direct else buffer + UNCONVERTED, n)
-    if is_streamed:
-        stream(memory, items, n * step)
-    elif items != memory:
-        operand.copy(memory, step, items, operand.item_size, n)
-
-
-cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Compute [start, start + n) block by block, through a buffer for each operand that needs one."""
-    cdef char storage[MOST_OPERANDS * BLOCK * LARGEST_ITEM + CACHE_LINE]
-    cdef char* buffers = aligned(storage)
-    cdef char* args[MOST_OPERANDS]
-    cdef Py_ssize_t end = start + n
-    cdef Py_ssize_t length
-    cdef char* memory
-    cdef int out = call.inputs
-    cdef int k
-    while start < end:
-        length = block_length(call, start, end)
-        for k in range(out + 1):
-            memory = call.args[k] + start * call.steps[k]
-            args[k] = buffers + k * BLOCK * LARGEST_ITEM if call.is_packed[k] else memory
-            if call.is_streamed and call.steps[k] == call.loop.operands[k].item_size and k != out:
-                fetch(memory + AHEAD * call.steps[k], length * call.steps[k])
-            if call.is_packed[k] and k != out:
-                pack(&call.loop.operands[k], args[k], memory, call.steps[k], length)
-        run(call, args, length)
-        if call.is_packed[out]:
-            memory = call.args[out] + start * call.steps[out]
-            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length, call.is_streamed)
-        start += length
-    if call.is_streamed:
-        end_stream()
-
-
-cdef inline void compute(const Call* call, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    if call.is_any_packed:
-        compute_packed(call, start, n)
-    else:
-        compute_contiguous(call, start, n)
-
-
-cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef const Call* call = <const Call*>context
-    cdef Py_ssize_t start = call.lead + chunk * CHUNK
-    if chunk == 0 and call.lead > 0:
-        compute(call, 0, call.lead)
-    compute(call, start, min(<Py_ssize_t>CHUNK, call.n - start))
-
-
-cdef inline void compute_all(Call* call) noexcept nogil:
-    cdef int64_t start
-    if is_timed(call.loop.tiers, call.n):
-        start = now()
-        compute_now(call)
-        add_time(call.loop.tiers, now() - start)
-    else:
-        compute_now(call)
-
-
-cdef inline bint is_beyond_caches(const Call* call) noexcept nogil:
-    """Return whether no cache holds the arrays. What is computed in place is in one: it was read."""
-    cdef Py_ssize_t size = 0
-    cdef int k
-    for k in range(call.inputs + 1):
-        size += call.n * distance(call.steps[k])
-        if k < call.inputs and call.args[k] == call.args[call.inputs]:
-            return False
-    return size >= BEYOND_CACHES
-
-
-cdef inline void stream_if_large(Call* call) noexcept nogil:
-    """Have the output packed, where it is contiguous, if it had better go past the caches."""
-    cdef int out = call.inputs
-    if CAN_STREAM and call.steps[out] == call.loop.operands[out].item_size and is_beyond_caches(call):
-        call.is_streamed = call.is_packed[out] = call.is_any_packed = True
-
-
-cdef inline void align_if_large(Call* call) noexcept nogil:
-    """Set how many elements are computed before the output's first whole cache line."""
-    cdef int out = call.inputs
-    if call.n >= ALIGNED_FROM and not call.is_any_packed:
-        call.lead = (aligned(call.args[out]) - call.args[out]) // call.steps[out]
-
-
-cdef inline void compute_now(Call* call) noexcept nogil:
-    cdef Py_ssize_t i
-    if call.n > 1 and must_be_sequential(call):
-        for i in range(call.n):
-            compute(call, i, 1)
-        return
-    stream_if_large(call)
-    align_if_large(call)
-    if call.n >= SERIAL_BELOW and pool_get_threads() > 1:
-        run_chunks(compute_chunk, call, (call.n - call.lead + CHUNK - 1) // CHUNK)
-        return
-    if call.lead > 0:
-        compute(call, 0, call.lead)
-    compute(call, call.lead, call.n - call.lead)
-
-
-cdef inline void compute_one(const Loop* loop, char** args) noexcept nogil:
-    """Compute a single element. It has no strides to look at: 15 of the 290 ns of such a call."""
-    cdef char* places[MOST_OPERANDS]
-    cdef float numbers[MOST_OPERANDS]
-    cdef int out = loop.inputs
-    cdef int k
-    if not loop.is_converting:
-        loop.tiers.cython.scalar(args, 1)
-        return
-    for k in range(out):
-        places[k] = converted(&loop.operands[k], args[k], <char*>&numbers[k], 1)
-    places[out] = args[out] if loop.operands[out].convert == NULL else <char*>&numbers[out]
-    loop.tiers.cython.scalar(places, 1)
-    converted(&loop.operands[out], places[out], args[out], 1)
-
-
-cdef void inner_loop(char** args, np.npy_intp* dimensions, np.npy_intp* steps, void* data) noexcept nogil:
-    """The loop of every ufunc. `args` is NumPy's and stays as it is: with ``where=`` it is used again."""
-    cdef Call call
-    cdef const Loop* loop
-    cdef Environment callers
-    if dimensions[0] == 0:
-        return
-    callers = enter_environment()
-    loop = <const Loop*>data
-    if dimensions[0] == 1 and loop.program == NULL:
-        compute_one(loop, args)
-    else:
-        begin(&call, loop, args, steps, dimensions[0])
-        compute_all(&call)
-    leave_environment(callers)
-
-
-# ---- For the other front doors.
-
-cdef BlockKernel find_block_kernel(str precision, str name) except NULL:
-    """Return the kernel of that name in ``float32`` or ``float64``, to be called by `run_block`."""
-    return tiers_at((name, precision))
-
-
-cdef void run_chunks(Task task, void* context, Py_ssize_t chunks) noexcept nogil:
-    """Call the task for every chunk, in as many threads as the caller may use. The caller has entered the environment."""
-    cdef int threads = pool_get_threads() if chunks > 1 else 1
-    cdef Py_ssize_t chunk
-    if threads == 1:
-        for chunk in range(chunks):
-            task(context, chunk)
-    elif not run_in_numba(task, context, chunks, threads):
-        run_in_threads(<PoolTask>task, context, chunks, threads)
 
 
 # ---- Operators with parameters.
@@ -419,8 +89,6 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
     cdef char* args[MOST_OPERANDS]
     cdef double scalars[MOST_OPERANDS]
     cdef const Loop* loop
-    cdef Call call
-    cdef Py_ssize_t n
     x = arrays[0]
     if not is_plain(x):
         return None
@@ -449,19 +117,7 @@ cdef object evaluate_plain(np.ufunc ufunc, tuple arrays, tuple parameters, dict 
         return None
     args[inputs] = np.PyArray_BYTES(out)
     steps[inputs] = loop.operands[inputs].item_size
-    n = np.PyArray_SIZE(x)
-    if n == 1:
-        compute_one(loop, args)
-        return out
-    begin(&call, loop, args, steps, n)
-    if n > 1 and must_be_sequential(&call):
-        return None
-    if n > HOLD_GIL_UP_TO:
-        with nogil:
-            compute_all(&call)
-    elif n > 0:
-        compute_all(&call)
-    return out
+    return out if compute_directly(loop, args, steps, np.PyArray_SIZE(x)) else None
 
 
 cdef inline const Loop* find_plain_loop(np.ufunc ufunc, int dtype) noexcept:
@@ -788,41 +444,16 @@ def create_fused(row, str doc):
         leave_environment(callers)
 
 
+# ---- For the other front doors.
+
+cdef BlockKernel find_block_kernel(str precision, str name) except NULL:
+    """Return the kernel of that name in ``float32`` or ``float64``, to be called by `run_block`."""
+    return tiers_at((name, precision))
+
+
 AVAILABLE = ("baseline", *(("avx2",) if has_avx2() else ()), *(("avx512",) if has_avx512() else ()))
 CHOSEN, REASON = cpu.choose(AVAILABLE, os.environ.get(cpu.VARIABLE))
 KERNELS = import_kernels(CHOSEN)
 FUSED = bool(has_fused_multiply_add())
 UFUNCS = create_ufuncs(KERNELS)
 BLOCK_KERNELS = create_block_kernels(KERNELS)
-
-
-# ---- Threads, for runtime.py.
-
-def started_workers():
-    """Return the number of worker threads there are in this process."""
-    return pool_started()
-
-
-def set_processors(int processors):
-    """Set how many processors this process has for itself: threads wait for each other without sleeping on no more."""
-    pool_set_processors(processors)
-
-
-def set_default_threads(int threads):
-    """Set the thread count of the process."""
-    pool_set_default_threads(threads)
-
-
-def set_local_threads(int threads):
-    """Set the calling thread's own thread count; 0 for none of its own."""
-    pool_set_local_threads(threads)
-
-
-def get_local_threads():
-    """Return the calling thread's own thread count, 0 if it has none."""
-    return pool_get_local_threads()
-
-
-def get_threads():
-    """Return the number of threads a large call from this thread is computed with."""
-    return pool_get_threads()
