@@ -329,6 +329,25 @@ def test_order_of_imports(imports):
     assert processes.output_of(f"import numpy as np; {imports}\n{USE_BFLOAT16}") == "kept"
 
 
+@pytest.mark.parametrize("asked_first", [False, True])
+def test_first_use_by_dtype(asked_first):
+    """What one call asks for decides about no other."""
+    code = f"""
+import numpy as np, ml_dtypes, fastact
+x, slopes = np.ones(3, ml_dtypes.bfloat16), np.ones(3, np.float32)
+names = []
+for asked in ({asked_first}, {not asked_first}, False):
+    options = {{"dtype": x.dtype}} if asked else {{}}
+    names += [fastact.ufuncs.elu(x, slopes, **options).dtype.name]
+    names += [fastact.ufuncs.grad_hardtanh(x, x, slopes, slopes, **options).dtype.name]
+print(*names)
+"""
+    expected = ["float32"] * 6
+    first = 0 if asked_first else 2
+    expected[first : first + 2] = ["bfloat16"] * 2
+    assert processes.output_of(code).split() == expected
+
+
 def test_without_ml_dtypes():
     code = """
 import sys

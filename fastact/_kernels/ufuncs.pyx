@@ -350,8 +350,15 @@ cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObje
         chosen[k] = <PyObject*>dtype
         is_new = is_new and chosen[k] == given[k]
     if is_new:
-        # These very types were asked for, and NumPy looks for their loop again only if one of them changes.
-        Py_CLEAR(chosen[inputs])
+        # These very types were asked for, and NumPy looks for their loop again only if one of them changes. It keeps
+        # what it finds: without a type of the output, that may only be what it would find without ``dtype=``.
+        if types[inputs - 1] is types[inputs]:
+            Py_CLEAR(chosen[inputs])
+        else:
+            Py_CLEAR(chosen[inputs - 1])
+            float64 = type(np.dtype("float64"))
+            Py_INCREF(float64)
+            chosen[inputs - 1] = <PyObject*>float64
     return 0
 
 
