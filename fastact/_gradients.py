@@ -216,11 +216,11 @@ def batch_norm(
     given = real(x, function, in_blocks=True)
     slope = same_shape(dy, given, function, "x")
     channel, others, channels = channel_axis(given.array, axis, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
-    scale = affine(center, spread, None, None, float(eps))[0]
+    scale = affine(center, spread, None, None, eps)[0]
     stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
     target = Output(None, given.array.shape, given, [])
     if not planar.gradient(slope, given.array, target.array, channel, stats):
@@ -296,11 +296,11 @@ def layer_norm(
     function = "grad.layer_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     stats = statistics(MOMENTS, given.array, axes)
-    run("moments", [given.array], 0, axes, stats, MOMENTS_PIECE, (float(eps),), is_exact=False)
+    run("moments", [given.array], 0, axes, stats, MOMENTS_PIECE, (eps,), is_exact=False)
     known = gradient_statistics(stats[0], stats[1], stats[3], None, elements_along(given.array, axes))
     return weighted(slope, given, factor, axes, known)
 
@@ -353,11 +353,11 @@ def rms_norm(
     function = "grad.rms_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     stats, count = statistics(1, given.array, axes), elements_along(given.array, axes)
-    run("squares", [given.array], 0, axes, stats, 1, (float(eps), float(count)))
+    run("squares", [given.array], 0, axes, stats, 1, (eps, float(count)))
     dx, dweight, _ = weighted(slope, given, factor, axes, gradient_statistics(None, None, stats[0], None, count))
     return dx, dweight
 

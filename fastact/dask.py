@@ -79,7 +79,7 @@ def moments(x: Any, axis: Axis = None, *, correction: float = 0, keepdims: bool 
     """
     x, dtype = lazy(x, "moments")
     axes = normalized_axes(axis, x.ndim, "moments")
-    checked_number(correction, "moments", "correction")
+    correction = checked_number(correction, "moments", "correction")
     state = moments_state(x, axes, keepdims)
     return (
         state.map_blocks(lambda of: rounded_to(means(of), dtype), dtype=dtype),
@@ -138,7 +138,7 @@ def batch_norm(
     function = "batch_norm"
     x, dtype = lazy(x, function)
     channel, others, channels = channel_axis(x, axis, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     checked_number(momentum, function, "momentum", 0.0, 1.0)
     checked_activation(activation, function)
     chunks = (x.chunks[channel],)

@@ -300,17 +300,18 @@ def drop(
     axes = range(array.ndim) if axis is None else checked_axes(axis, array.ndim, function)
     y = output(array, out, function)
     threshold = threshold_of(p) if training else 0
+    is_asked = bool(return_mask)
     seed = seed_of(rng, function) if training else b""
     mask = None
     if 0 < threshold < WORDS and len(axes) == array.ndim and array.flags.c_contiguous:
-        mask = random.draw(array, y, seed, threshold, values_of(p), return_mask)
+        mask = random.draw(array, y, seed, threshold, values_of(p), is_asked)
     elif 0 < threshold < WORDS:
         mask = shared_mask(array.shape, axes, seed, threshold)
         apply(array, y, mask, values_of(p))
     else:
         random.copy(y, array if threshold == 0 else values_of(p).dropped if p < 1 else 0.0)
     result = y if out is not None or y.ndim > 0 else y[()]
-    if not return_mask:
+    if not is_asked:
         return result
     return result, constant_mask(array.size, threshold == 0) if mask is None else mask
 
@@ -375,6 +376,9 @@ def real_array(x: ArrayLike, name: str, function: str) -> Array:
 def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:
     try:
         return normalize_axis_tuple(axis, ndim, "axis")
+    except OverflowError:
+        message = f"{function}(): axis {axis} is out of bounds for an array of {ndim} dimensions"
+        raise np.exceptions.AxisError(message) from None
     except TypeError:
         raise TypeError(f"{function}(): axis must be None, an integer or a tuple of integers, got {axis!r}") from None
 

@@ -112,7 +112,7 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     """
     given = real(x, "moments", in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, "moments")
-    checked_number(correction, "moments", "correction")
+    correction = checked_number(correction, "moments", "correction")
     shape = kept_shape(given.array.shape, axes, keepdims)
     if given.array.size > KEPT_AT_ONCE and is_of_many(given.array, axes):
         return moments_in_slices(given.array, axes, correction, shape, given.dtype)
@@ -262,15 +262,15 @@ def batch_norm(
     function = "batch_norm"
     given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    checked_number(eps, function, "eps", low=0.0)
-    checked_number(momentum, function, "momentum", 0.0, 1.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
+    momentum = checked_number(momentum, function, "momentum", 0.0, 1.0)
     activation = checked_activation(activation, function)
     old_mean = checked_running(running_mean, channels, function, "running_mean", training)
     old_var = checked_running(running_var, channels, function, "running_var", training)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
-    count = elements_along(given.array, others)
+    count, is_asked = elements_along(given.array, others), bool(return_stats)
     if not training and (old_mean is None or old_var is None):
         missing = "running_mean" if old_mean is None else "running_var"
         raise ValueError(f"{function}(): {missing} must be given without training, got None")
@@ -280,7 +280,7 @@ def batch_norm(
     both = given.array, target.array
     # The kernels' own, which takes no time: a pass of its own in the cache takes a tenth of the whole.
     activation, lowest = (None, 0.0) if activation == "relu" else (activation, -math.inf)
-    parameters = float(eps), lowest
+    parameters = eps, lowest
     if training:
         stats = statistics(MOMENTS, given.array, others)
         if not planar.normalize(*both, channel, 0, factor, summand, eps, stats, activation, lowest):
@@ -293,11 +293,11 @@ def batch_norm(
         assert old_mean is not None
         assert old_var is not None
         mean, var = wide_numbers(old_mean), wide_numbers(old_var)
-        stats = affine(mean, var, factor, summand, float(eps))
+        stats = affine(mean, var, factor, summand, eps)
         if not planar.scale_and_shift(*both, channel, stats, activation, lowest):
             run("", [*both], 1, others, stats, 0, parameters, activation, reduces=False, apply="affine")
     y = target.result()
-    return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if return_stats else y
+    return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if is_asked else y
 
 
 def batch_norm_inverse(
@@ -358,7 +358,7 @@ def batch_norm_inverse(
     function = "batch_norm_inverse"
     given = real(y, function, "y", in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     center = per_channel(mean, given, channels, function, "mean", 0.0)
     spread = per_channel(var, given, channels, function, "var", 1.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
@@ -442,12 +442,12 @@ def layer_norm(
     function = "layer_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     summand = along_axes(bias, given, axes, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor, summand])
-    normalize_together([given.array, factor, summand, target.array], axes, (float(eps),))
+    normalize_together([given.array, factor, summand, target.array], axes, (eps,))
     return target.result()
 
 
@@ -503,11 +503,11 @@ def rms_norm(
     function = "rms_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor])
-    parameters = (float(eps), float(elements_along(given.array, axes)))
+    parameters = (eps, float(elements_along(given.array, axes)))
     arrays = [given.array, factor, target.array]
     options: dict[str, Any] = {"piece_numbers": 1, "parameters": parameters, "is_exact": False}
     run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, **options)
@@ -574,7 +574,7 @@ def group_norm(
         raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
     if num_groups < 1 or channels % num_groups:
         raise ValueError(f"{function}(): num_groups must divide the {channels} channels, got {num_groups}")
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
@@ -585,7 +585,7 @@ def group_norm(
     shape, groups = given.array.shape or (1,), int(num_groups)
     split = (*shape[:channel], groups, channels // groups, *shape[channel + 1 :])
     reduced = tuple([axis if axis < channel else axis + 1 for axis in sorted({*axes, channel})])
-    x, parameters = given.array.reshape(split), (float(eps),)
+    x, parameters = given.array.reshape(split), (eps,)
     if elements_along(given.array, axes) == 1:
         # A weight for each element of a group, as of layer_norm; else there are fewer weights than elements.
         laid = [
@@ -661,7 +661,7 @@ def instance_norm(
     function = "instance_norm"
     given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    checked_number(eps, function, "eps", low=0.0)
+    eps = checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
@@ -671,7 +671,7 @@ def instance_norm(
     axes = others[1:] if channel > 0 else others
     stats = statistics(MOMENTS, given.array, axes)
     lay_channels(stats, factor, summand)
-    parameters = float(eps), -math.inf
+    parameters = eps, -math.inf
     run("moments", [given.array, target.array], 1, axes, stats, PIECE, parameters, apply="normalize")
     return target.result()
 
@@ -727,12 +727,12 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     p = checked_number(p, function, "p", low=0.0)
-    checked_number(eps, function, "eps")
+    eps = checked_number(eps, function, "eps")
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array])
     arrays, norm = [given.array, target.array], NORMS.get(p)
     if norm is not None:
-        options: dict[str, Any] = {"piece_numbers": 1, "parameters": (float(eps),), "stats_numbers": 1}
+        options: dict[str, Any] = {"piece_numbers": 1, "parameters": (eps,), "stats_numbers": 1}
         run(norm, arrays, 1, axes, None, apply=norm if p == 2 else "scale", **options)
     else:
         with np.errstate(all="ignore"):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastact._kernels import channels
-from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.arguments import FLOAT64, as_array
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.channels import QUANTIZED
 from fastact._kernels.operands import (
@@ -25,7 +25,7 @@ from fastact._kernels.operands import (
     single_axis,
 )
 from fastact._kernels.pixels import Plan, plan_of_bytes, plan_of_numbers
-from fastact._kernels.promotion import float_of
+from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.reductions import run
 from fastact._kernels.statistics import statistics
@@ -181,7 +181,7 @@ def checked_images(images: Any, function: str) -> Array:
     demand = f"{function}(): images must be an array of uint8, uint16 or float32"
     if not isinstance(images, (np.ndarray, Sequence)) and not hasattr(images, "__array__"):
         raise TypeError(f"{demand}, got {type(images).__name__!r}")
-    pixels = np.asarray(images)
+    pixels = as_array(images, demand)
     native = pixels.dtype if pixels.dtype.isnative else pixels.dtype.newbyteorder("=")
     if native not in PIXELS:
         raise ValueError(f"{demand}, got dtype {pixels.dtype}")
@@ -206,9 +206,10 @@ def per_channel(value: Any, count: int, default: float, function: str, name: str
     if type(value) in {tuple, list} and len(value) == count and all(type(number) is float for number in value):
         numbers = tuple(value)
     else:
-        array = np.asarray(value)
+        demand = f"{function}(): {name} must be a real number or one for each channel"
+        array = as_array(value, demand)
         if float_of(array.dtype.type) is None:
-            raise TypeError(f"{function}(): {name} must be a real number or one for each channel, got {value!r}")
+            raise TypeError(f"{demand}, got {value!r}")
         if array.shape not in {(), (count,)}:
             accepted = f"a number or have shape ({count},), one number a channel"
             raise ValueError(f"{function}(): {name} must be {accepted}, got the shape {array.shape}")
@@ -382,7 +383,7 @@ def dequantized(
 ) -> Any:
     """Do what `dequantize_linear` says."""
     function = "dequantize_linear"
-    given = np.asarray(q)
+    given = as_array(q, f"{function}(): q must be {QUANTIZED_NAMES}")
     kind = quantized_dtype(given.dtype, TypeError, function, "q")
     given = given if given.dtype is kind and given.flags.aligned else given.astype(kind)
     target = checked_dtype(dtype, function, ("float64",))
@@ -407,7 +408,7 @@ def quantized_dtype(dtype: DTypeLike, error: type[Exception], function: str, nam
 
 def checked_numbers(x: Any, function: str) -> Array:
     """Return x as the kernels take it: 16-bit floats as they are, others in float32 or float64."""
-    array = np.asarray(x)
+    array = as_array(x, f"{function}(): x must be {ARRAY}")
     if (array.dtype is FLOAT32 or is_half(array.dtype)) and array.dtype.isnative and array.flags.aligned:
         return array
     return real(x, function).array
@@ -426,9 +427,10 @@ def linear_parameters(
     channel = -1 if axis is None else single_axis(axis, len(shape), function)
     lengths = () if axis is None else (shape[channel] if shape else 1,)
     scales = real(scale, function, "scale").array
-    zeros = np.asarray(zero_point)
+    demand = f"{function}(): zero_point must be an integer or an array of them"
+    zeros = as_array(zero_point, demand)
     if zeros.dtype.kind not in "iu":
-        raise TypeError(f"{function}(): zero_point must be an integer or an array of them, got dtype {zeros.dtype}")
+        raise TypeError(f"{demand}, got dtype {zeros.dtype}")
     if scales.shape != lengths:
         accepted = f"have shape {lengths}, one number for each element of axis {axis}" if lengths else "be a number"
         raise ValueError(f"{function}(): scale must {accepted}, got the shape {scales.shape}")

@@ -3,6 +3,7 @@
 import inspect
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -369,7 +370,10 @@ def test_axis_of_a_large_array():
         assert np.array_equal(mask, philox_reference.packed(is_kept))
 
 
-@pytest.mark.parametrize(("axis", "error"), [(2, IndexError), (-3, IndexError), ((0, 0), ValueError), (1.5, TypeError)])
+@pytest.mark.parametrize(
+    ("axis", "error"),
+    [(2, IndexError), (-3, IndexError), (2**64, IndexError), ((0, 0), ValueError), (1.5, TypeError)],
+)
 def test_bad_axis(axis, error):
     out = np.full((3, 4), 99.0)
     with pytest.raises(error, match="axis"):
@@ -420,6 +424,20 @@ def test_p_of_other_types():
         assert_same_bits(fastact.dropout(x, p, rng=5), y)
     for p in (1, True, np.int8(1)):
         assert_same_bits(fastact.dropout(x, p, rng=5), np.zeros_like(x))
+
+
+@pytest.mark.parametrize("p", [10**400, -(10**400), Fraction(10**400)], ids=["large", "low", "fraction"])
+def test_p_beyond_float(p):
+    with pytest.raises(ValueError, match=r"dropout\(\): p must be a number in \[0, 1\], got "):
+        fastact.dropout(np.ones(2), p)
+
+
+def test_return_mask_without_a_truth_value():
+    """It is looked at before anything is written."""
+    out = np.full((3, 4), 99.0)
+    with pytest.raises(ValueError, match="truth value"):
+        fastact.dropout(np.ones((3, 4)), axis=0, out=out, return_mask=np.ones(2))
+    assert (out == 99).all()
 
 
 @pytest.mark.parametrize("mask", [

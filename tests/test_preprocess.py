@@ -454,6 +454,7 @@ WRONG_QUANTIZATION = [
     ({"zero_point": [0] * 4}, ValueError, "zero_point must be an integer, got the shape"),
     ({"scale": [0.1] * 6, "zero_point": [0] * 4, "axis": 1}, ValueError, r"zero_point must .*shape \(6,\)"),
     ({"zero_point": 0.5}, TypeError, "zero_point must be an integer"),
+    ({"zero_point": [[0], [1, 2]]}, ValueError, "zero_point must be an integer .*, got 'list'"),
     ({"zero_point": True}, TypeError, "zero_point must be an integer"),
     ({"zero_point": 256}, ValueError, "zero_point must be between 0 and 255, as uint8 is, got 256"),
     ({"zero_point": -1}, ValueError, "zero_point must be between 0 and 255"),
@@ -473,6 +474,19 @@ def test_wrong_arguments_of_quantization(arguments, kind, message):
         with pytest.raises(kind, match=rf"^{name}\(\): {message}"):
             FUNCTIONS[name](x, **{"scale": 0.1, "out": out} | arguments)
         assert (out == 7).all()
+
+
+def test_ragged_lists_are_named():
+    ragged = [[1.0, 2.0], [3.0]]
+    for name, call in (
+        ("images", lambda: preprocess.image_to_tensor(ragged)),
+        ("mean", lambda: preprocess.image_to_tensor(np.ones((2, 2, 3), np.uint8), ragged)),
+        ("std", lambda: preprocess.image_to_tensor(np.ones((2, 2, 3), np.uint8), std=ragged)),
+        ("x", lambda: preprocess.quantize_linear(ragged, 0.1)),
+        ("q", lambda: preprocess.dequantize_linear(ragged, 0.1)),
+    ):
+        with pytest.raises(ValueError, match=rf"^\w+\(\): {name} must be .*, got 'list'"):
+            call()
 
 
 def test_wrong_types_of_quantization():

@@ -5,7 +5,9 @@ import inspect
 import math
 import tracemalloc
 import warnings
+from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import mpmath
 import numpy as np
@@ -1234,6 +1236,49 @@ def test_more_wrong_arguments():
 
 
 RAGGED = [[1.0, 2.0], [3.0]]
+NUMBERS = {
+    "eps": (
+        fastact.layer_norm, fastact.rms_norm, fastact.normalize, partial(fastact.normalize, p=3.0),
+        partial(fastact.batch_norm, training=True), partial(fastact.instance_norm, axis=0),
+        partial(fastact.group_norm, num_groups=2), partial(fastact.batch_norm_inverse, mean=np.ones(6), var=np.ones(6)),
+        partial(grad.layer_norm, np.ones((4, 6)), weight=None), partial(grad.rms_norm, np.ones((4, 6)), weight=None),
+        partial(grad.batch_norm, np.ones((4, 6)), weight=None, mean=np.ones(6), var=np.ones(6)),
+    ),
+    "correction": (fastact.moments,),
+}  # fmt: skip
+
+
+def assert_same_results(results, others):
+    for result, other in zip(*[each if isinstance(each, tuple) else (each,) for each in (results, others)], strict=True):
+        np.testing.assert_array_equal(result, other)
+
+
+@pytest.mark.parametrize("number", [Decimal("0.5"), Fraction(1, 2), np.array(0.5), np.float16(0.5)], ids=repr)
+def test_numbers_of_other_libraries(number):
+    x = normal((4, 6), np.float32)
+    for name, functions in NUMBERS.items():
+        for function in functions:
+            assert_same_results(function(x, **{name: number}), function(x, **{name: 0.5}))
+
+
+def test_numbers_beyond_float():
+    """They are infinite; what is no number is named."""
+    x = normal((4, 6), np.float32)
+    for name, functions in NUMBERS.items():
+        for function in functions:
+            for number in (10**400, Fraction(10**400)):
+                assert_same_results(function(x, **{name: number}), function(x, **{name: INF}))
+            for wrong in (RAGGED, [0.5], Decimal("sNaN")):
+                with pytest.raises(TypeError, match=f"{name} must be a real number"):
+                    function(x, **{name: wrong})
+
+
+def test_return_stats_without_a_truth_value():
+    """It is looked at before anything is written."""
+    x, out, running = normal((4, 6), np.float32), np.full((4, 6), 9, np.float32), np.full(6, 7.0)
+    with pytest.raises(ValueError, match="truth value"):
+        fastact.batch_norm(x, running, running.copy(), training=True, out=out, return_stats=np.ones(2))
+    assert (out == 9).all() and (running == 7).all()
 
 
 @pytest.mark.parametrize("name", [*MAPS, "logsumexp", "moments"])

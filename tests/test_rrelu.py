@@ -133,6 +133,8 @@ def test_empty_and_zero_dimensions():
         ({"lower": np.nan}, ValueError, "lower"),
         ({"lower": "0.1"}, TypeError, "lower"),
         ({"upper": [0.1]}, TypeError, "upper"),
+        ({"lower": 10**400}, ValueError, "lower"),
+        ({"upper": np.timedelta64(1, "s")}, TypeError, "upper"),
     ],
 )
 def test_wrong_arguments(arguments, error, name, training):

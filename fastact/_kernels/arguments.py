@@ -63,16 +63,21 @@ def number_type(number: float) -> ScalarType:
 def checked(operand: Any, demand: str) -> Any:
     """Return an operand NumPy can compute with: the same object if it has a dtype or its own `__array_ufunc__`."""
     is_array = hasattr(operand, "__array_ufunc__") or isinstance(operand, np.generic)
-    try:
-        array = operand if is_array else np.asarray(operand)
-    except ValueError as error:
-        raise ValueError(f"{demand}, got {type(operand).__name__!r}: {error}") from error
+    array = operand if is_array else as_array(operand, demand)
     dtype = dtype_of(array)
     if float_of(dtype.type) is None:
         is_sequence = is_array or (isinstance(operand, Sequence) and not isinstance(operand, (str, bytes)))
         given = f"{type(operand).__name__!r} of dtype {dtype}" if is_sequence else f"{type(operand).__name__!r}"
         raise TypeError(f"{demand}, got {given}")
     return array
+
+
+def as_array(operand: Any, demand: str) -> np.ndarray[Any, Any]:
+    """Return an operand as an array; what has no shape, as a ragged list, is no array."""
+    try:
+        return np.asarray(operand)
+    except ValueError as error:
+        raise ValueError(f"{demand}, got {type(operand).__name__!r}: {error}") from error
 
 
 def dtype_of(array: Any) -> np.dtype[Any]:

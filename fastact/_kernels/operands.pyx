@@ -94,10 +94,11 @@ def compute_dtype(np.ndarray array not None):
 
 
 def checked_number(value, str function, str name, double low=-INFINITY, double high=INFINITY):
-    """Return a real number between two others, or raise."""
+    """Return a real number between two others as a float, or raise."""
     if type(value) is float and low <= <double>value <= high:
         return value
-    if isinstance(value, (str, bytes)) or np.ndim(value) != 0 or np.iscomplexobj(value):
+    # A list may be ragged, and what is none is no number either.
+    if isinstance(value, (str, bytes, list, tuple)) or np.ndim(value) != 0 or np.iscomplexobj(value):
         raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
     try:
         number = float(value)

@@ -1,12 +1,12 @@
 """The slopes of `fastact.rrelu`: one number, or in training one for each element."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastact._kernels.arguments import checked, dtype_of
+from fastact._kernels.operands import checked_number
 from fastact._kernels.promotion import ARRAY, HALVES, compute_type
 from fastact._kernels.random import rectify, undisturbed, uniform
 from fastact._kernels.seeds import seed_of
@@ -46,7 +46,7 @@ def randomized(
     ValueError
         If `lower` is not at most `upper`, or `rng` is a negative integer.
     """
-    low, high = bound(function, "lower", lower), bound(function, "upper", upper)
+    low, high = checked_number(lower, function, "lower"), checked_number(upper, function, "upper")
     if not low <= high:
         raise ValueError(f"{function}(): lower must be at most upper, got lower={lower}, upper={upper}")
     if not training:
@@ -72,9 +72,3 @@ def between(low: float, high: float, drawn: Any) -> Any:
     drawn *= high - low
     drawn += low
     return drawn
-
-
-def bound(function: str, name: str, value: Any) -> float:
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{function}(): {name} must be a number, got {type(value).__name__!r}")
-    return float(value)

@@ -1,12 +1,12 @@
 """From ``rng`` to a seed, from a probability to a threshold."""
 
-import numbers
 import os
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from fastact._kernels.operands import checked_number
 from fastact._kernels.random import bytes_of
 
 SEED_BYTES = 16
@@ -39,17 +39,13 @@ def bytes_of_integer(rng: int) -> bytes:
 
 def probability(p: Any, function: str) -> float:
     """Return p as a float, or raise."""
-    value = p if type(p) is float else as_float(p, function)
+    try:
+        value = p if type(p) is float else checked_number(p, function, "p")
+    except TypeError:
+        raise TypeError(f"{function}(): p must be a number in [0, 1], got {type(p).__name__!r}") from None
     if not 0 <= value <= 1:
         raise ValueError(f"{function}(): p must be a number in [0, 1], got {p!r}")
     return value
-
-
-def as_float(p: Any, function: str) -> float:
-    is_number = isinstance(p, (numbers.Real, np.bool_)) or (isinstance(p, np.ndarray) and p.ndim == 0)
-    if not is_number:
-        raise TypeError(f"{function}(): p must be a number in [0, 1], got {type(p).__name__!r}")
-    return float(p)
 
 
 def threshold_of(p: float) -> int:
