@@ -237,7 +237,7 @@ def weighted(dy: Array, given: Operand, weight: Array, axes: tuple[int, ...], st
     x = given.array
     target = Output(None, x.shape, given, [])
     arrays = [dy, x, weight, target.array]
-    run("weighted_products", arrays, 1, axes, stats, PIECE, apply="grad_weighted", is_exact=False)
+    run("weighted_products", arrays, 1, axes, stats, PIECE, apply="grad_weighted", is_exact=False, constants=1)
     others = tuple([axis for axis in range(x.ndim) if axis not in axes])
     sums = statistics(PRODUCTS, x, others)
     sums.fill(0.0)

@@ -51,6 +51,8 @@ PIECE = 4
 # Moments of so many kept elements at a time, where each is of few: what is known of them in binary64 stays in a cache.
 KEPT_AT_ONCE = 65536
 FEW = 256
+# Where rows are normalized and nobody wants their statistics.
+TOGETHER: dict[str, Any] = {"is_exact": False, "stats_numbers": MOMENTS}
 # Parameters of kernels that need no eps: no result is too low.
 AS_IT_IS = (0.0, -math.inf)
 # The kernels for norms of these orders.
@@ -447,14 +449,9 @@ def layer_norm(
     summand = along_axes(bias, given, axes, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array, factor, summand])
-    normalize_together([given.array, factor, summand, target.array], axes, (eps,))
+    arrays, parameters = [given.array, factor, summand, target.array], (eps,)
+    run("moments", arrays, 1, axes, None, PIECE, parameters, apply="layer_norm", **TOGETHER, constants=2)
     return target.result()
-
-
-def normalize_together(arrays: list[Array], axes: tuple[int, ...], parameters: tuple[float]) -> None:
-    """Run layer_norm's kernels on x, weight, bias and y."""
-    options: dict[str, Any] = {"apply": "layer_norm", "is_exact": False, "stats_numbers": MOMENTS}
-    run("moments", arrays, 1, axes, None, PIECE, parameters, **options)
 
 
 def rms_norm(
@@ -510,7 +507,7 @@ def rms_norm(
     parameters = (eps, float(elements_along(given.array, axes)))
     arrays = [given.array, factor, target.array]
     options: dict[str, Any] = {"piece_numbers": 1, "parameters": parameters, "is_exact": False}
-    run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, **options)
+    run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, constants=1, **options)
     return target.result()
 
 
@@ -597,7 +594,8 @@ def group_norm(
             )
             for values in (factor, summand)
         ]
-        normalize_together([x, *laid, target.array.reshape(split)], reduced, parameters)
+        arrays = [x, *laid, target.array.reshape(split)]
+        run("moments", arrays, 1, reduced, None, PIECE, parameters, apply="group_norm", **TOGETHER)
         return target.result()
     of_groups = statistics(MOMENTS, x, reduced)
     run("moments", [x], 0, reduced, of_groups, PIECE, parameters, is_exact=False)

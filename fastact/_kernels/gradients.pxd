@@ -13,7 +13,7 @@ cdef void add_products(
     const real* dy, const real* x, size width, const real* mean, const real* mean_low, wides total, wides product
 ) noexcept nogil
 cdef void add_weighted_products(
-    const real* dy, const real* x, const real* weight, size width, const real* mean, const real* mean_low, wides total, wides product
+    const real* dy, const real* x, real weight, size width, const real* mean, const real* mean_low, wides total, wides product
 ) noexcept nogil
 cdef void products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weighted_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -37,7 +37,7 @@ cdef void grad_normalize_columns(
 ) noexcept nogil
 cdef void grad_normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void grad_weighted_columns(
-    const real* dy, const real* x, const real* weight, output dx, size width, const real* mean, const real* mean_low, const real* c1, const real* c2, const real* scale
+    const real* dy, const real* x, real weight, output dx, size width, const real* mean, const real* mean_low, const real* c1, const real* c2, const real* scale
 ) noexcept nogil
 cdef void grad_weighted_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_normalized(

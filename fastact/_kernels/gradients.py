@@ -77,7 +77,7 @@ def add_products(dy, x, width, mean, mean_low, total, product):
 
 def add_weighted_products(dy, x, weight, width, mean, mean_low, total, product):
     for j in range(width):
-        g = wide_of(dy[j]) * wide_of(weight[j])
+        g = wide_of(dy[j]) * wide_of(weight)
         total[j] = total[j] + g
         product[j] = wide_multiply_add(g, (x[j] - mean[j]) - mean_low[j], product[j])
 
@@ -93,6 +93,7 @@ def products_columns(args, lengths):
 
 
 def weighted_products_columns(args, lengths):
+    """Take one weight for each row of columns."""
     dy, x, weight = operand(args, X), operand(args, X + 1), operand(args, X + 2)
     width, piece = lengths[WIDTH], numbers(args, PIECES)
     mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
@@ -103,7 +104,7 @@ def weighted_products_columns(args, lengths):
         add_weighted_products(
             dy + i * lengths[STEP],
             x + i * lengths[STEP + 1],
-            weight + i * lengths[STEP + 2],
+            weight[i * lengths[STEP + 2]],
             width,
             mean,
             mean_low,
@@ -202,10 +203,11 @@ def grad_normalize_apply_columns(args, lengths):
 
 def grad_weighted_columns(dy, x, weight, dx, width, mean, mean_low, c1, c2, scale):
     for j in range(width):
-        dx[j] = grad_normalized(dy[j] * weight[j], x[j], mean[j], mean_low[j], c1[j], c2[j], scale[j])
+        dx[j] = grad_normalized(dy[j] * weight, x[j], mean[j], mean_low[j], c1[j], c2[j], scale[j])
 
 
 def grad_weighted_apply_columns(args, lengths):
+    """Take one weight for each row of columns."""
     dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
     mean, mean_low, c1 = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
@@ -215,7 +217,7 @@ def grad_weighted_apply_columns(args, lengths):
         grad_weighted_columns(
             dy + i * lengths[STEP],
             x + i * lengths[STEP + 1],
-            weight + i * lengths[STEP + 2],
+            weight[i * lengths[STEP + 2]],
             dx + i * lengths[STEP + 3],
             width,
             mean,

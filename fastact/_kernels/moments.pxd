@@ -157,8 +157,19 @@ cdef void layer_norm_parts(
 ) noexcept nogil
 cdef void layer_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void layer_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void layer_norm_columns(
+cdef void weigh_normalized_columns(
+    const real* x, output y, size width, const real* mean, const real* scale, const real* rest, real weight, real bias
+) noexcept nogil
+cdef void layer_norm_long_columns(
+    const real* x, output y, size width, size ahead, size later, const real* mean, const real* scale, const real* rest,
+    real weight, real bias
+) noexcept nogil
+@cython.locals(is_streamed=bint)
+cdef void layer_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void group_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void group_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void group_norm_columns(
     const real* x, const real* weight, const real* bias, output y, size width,
     const real* mean, const real* scale, const real* rest
 ) noexcept nogil
-cdef void layer_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void group_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -690,18 +690,70 @@ def layer_norm_whole_row(args, lengths):
             )
 
 
-def layer_norm_columns(x, weight, bias, y, width, mean, scale, rest):
+def weigh_normalized_columns(x, y, width, mean, scale, rest, weight, bias):
+    for j in range(width):
+        y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), weight, bias)
+
+
+def layer_norm_long_columns(x, y, width, ahead, later, mean, scale, rest, weight, bias):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        weigh_normalized_columns(x + j, y + j, TILE, mean + j, scale + j, rest + j, weight, bias)
+    j = width // TILE * TILE
+    weigh_normalized_columns(x + j, y + j, width - j, mean + j, scale + j, rest + j, weight, bias)
+
+
+def layer_norm_apply_columns(args, lengths):
+    """Take one weight and one bias for each row of columns."""
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH)
+    mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
+    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 0 if is_streamed else width, mean, scale, rest)
+    for i in range(lengths[ROWS]):
+        layer_norm_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            mean,
+            scale,
+            rest,
+            weight[i * lengths[STEP + 1]],
+            bias[i * lengths[STEP + 2]],
+        )
+
+
+# ---- group_norm without anything but samples and channels: what is normalized together differs in its weights.
+
+
+def group_norm_apply_row(args, lengths):
+    layer_norm_apply_row(args, lengths)
+
+
+def group_norm_whole_row(args, lengths):
+    layer_norm_whole_row(args, lengths)
+
+
+def group_norm_columns(x, weight, bias, y, width, mean, scale, rest):
     for j in range(width):
         y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), weight[j], bias[j])
 
 
-def layer_norm_apply_columns(args, lengths):
+def group_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     layer_norm_parts(stats, kept, width if lengths[COUNT] > 0 else 0, mean, scale, rest)
     for i in range(lengths[ROWS]):
-        layer_norm_columns(
+        group_norm_columns(
             x + i * lengths[STEP],
             weight + i * lengths[STEP + 1],
             bias + i * lengths[STEP + 2],

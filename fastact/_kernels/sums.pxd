@@ -52,7 +52,7 @@ cdef void weigh_row(const real* x, const real* weight, output y, size n, real fa
 cdef void rms_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void rms_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh_columns(
-    const real* x, const real* weight, output y, size width, const real* factor
+    const real* x, real weight, output y, size width, const real* factor
 ) noexcept nogil
 cdef void rms_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (wide, wide) add_exactly(wide total, wide low, wide t, wide t_low) noexcept nogil

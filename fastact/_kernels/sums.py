@@ -327,16 +327,17 @@ def rms_norm_whole_row(args, lengths):
 
 def weigh_columns(x, weight, y, width, factor):
     for j in range(width):
-        y[j] = (x[j] * factor[j]) * weight[j]
+        y[j] = (x[j] * factor[j]) * weight
 
 
 def rms_norm_apply_columns(args, lengths):
+    """Take one weight for each row of columns."""
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
     width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
     for j in range(width if lengths[COUNT] > 0 else 0):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
-        weigh_columns(x + i * lengths[STEP], weight + i * lengths[STEP + 1], y + i * lengths[STEP + 2], width, factor)
+        weigh_columns(x + i * lengths[STEP], weight[i * lengths[STEP + 1]], y + i * lengths[STEP + 2], width, factor)
 
 
 # ---- Penalties: as exact as math.fsum to 1 ULP. Pieces and statistics: a sum in two parts.
