@@ -48,9 +48,6 @@ __all__ = [
 # weight and bias. And of a piece: elements, shift, sum, sum of squares.
 MOMENTS = 6
 PIECE = 4
-# Moments of so many kept elements at a time, where each is of few: what is known of them in binary64 stays in a cache.
-KEPT_AT_ONCE = 65536
-FEW = 256
 # Where rows are normalized and nobody wants their statistics.
 TOGETHER: dict[str, Any] = {"is_exact": False, "stats_numbers": MOMENTS}
 # Parameters of kernels that need no eps: no result is too low.
@@ -116,32 +113,16 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     axes = normalized_axes(axis, given.array.ndim, "moments")
     correction = checked_number(correction, "moments", "correction")
     shape = kept_shape(given.array.shape, axes, keepdims)
-    if given.array.size > KEPT_AT_ONCE and is_of_many(given.array, axes):
-        return moments_in_slices(given.array, axes, correction, shape, given.dtype)
-    return rounded_moments(given.array, axes, correction, shape, given.dtype)
-
-
-def rounded_moments(x: Array, axes: tuple[int, ...], correction: float, shape: Any, dtype: Any) -> tuple[Any, Any]:
-    mean, _, square, count = mean_and_square(x, axes)
-    return rounded(mean, shape, dtype), rounded(quotients(square, max(count - correction, 0.0)), shape, dtype)
-
-
-def is_of_many(x: Array, axes: tuple[int, ...]) -> bool:
-    """Return whether statistics are so many that they do not stay in a cache, and no small part of what moves."""
-    count = elements_along(x, axes)
-    return count <= FEW and x.size > KEPT_AT_ONCE * count
-
-
-def moments_in_slices(x: Array, axes: tuple[int, ...], correction: float, shape: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the moments, of some of the elements of the outermost kept axis at a time."""
-    axis = max((k for k in range(x.ndim) if k not in axes and x.shape[k] > 1), key=lambda k: abs(x.strides[k]))
-    kept = kept_shape(x.shape, axes, True)
-    mean, var = np.empty(kept, dtype), np.empty(kept, dtype)
-    step = max(1, KEPT_AT_ONCE * x.shape[axis] // mean.size)
-    for start in range(0, x.shape[axis], step):
-        some = (slice(None),) * axis + (slice(start, start + step),)
-        mean[some], var[some] = rounded_moments(x[some], axes, correction, mean[some].shape, dtype)
-    return mean.reshape(shape), var.reshape(shape)
+    count = elements_along(given.array, axes)
+    divisor = max(count - correction, 0.0)
+    if given.array.dtype == given.dtype and given.array.size:
+        mean, var = np.empty(shape, given.dtype), np.empty(shape, given.dtype)
+        options: dict[str, Any] = {"apply": "variance", "is_exact": False, "results": (mean, var)}
+        # eps is infinite: nobody asks for 1/sqrt(var + eps), nor for squares that float32 cannot hold, as it cannot var.
+        run("moments", [given.array], 0, axes, None, PIECE, (np.inf, divisor), **options)
+        return mean[()], var[()]
+    mean, _, square, _ = mean_and_square(given.array, axes)
+    return rounded(mean, shape, given.dtype), rounded(quotients(square, divisor), shape, given.dtype)
 
 
 def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, int]:

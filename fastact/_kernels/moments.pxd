@@ -88,24 +88,30 @@ cdef void factors_of_squares(
 cdef void combine_moments(
     const wide* pieces, size count, size width, wide* stats, size kept, wide* scratch, wide eps
 ) noexcept nogil
+cdef void moments_of_pieces(char** args, const Py_ssize_t* lengths, wide* stats, size kept) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void round_moments(
+    size width, wide divisor, const wide* stats, size kept, output mean, output var
+) noexcept nogil
+cdef void variance_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef (wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square) noexcept nogil
 cdef void inverse_deviations(size width, size n, const wide* inside, wide eps, wides factor) noexcept nogil
 cdef void statistics_of_columns(
     size width, size n, const wide* c, const wide* total, const wide* square, wides mean, wides mean_low, wides inside
 ) noexcept nogil
-@cython.locals(
-    c="wide*", total="wide*", square="wide*", mean="wide*", mean_low="wide*", inside="wide*", factor="wide*"
-)
-cdef void moments_of_piece(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void moments_of_piece(
+    const wide* piece, size n, size width, wide* stats, size kept, wide eps
+) noexcept nogil
 cdef void statistics_of_rows(
     size rows, size n, const real* c, const wide* total, const wide* square, wides mean, wides mean_low, wides inside
 ) noexcept nogil
 cdef wide* whole_moments_of_rows(
     const real* x, size step, size n, size rows, size ahead, wide* scratch, wide eps
 ) noexcept nogil
+cdef wide* some_moments(char** args, const Py_ssize_t* lengths, size first, size some) noexcept nogil
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void variance_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real normalized(real x, real mean, real scale, real bias) noexcept nogil
 cdef real at_least(real y, real lowest) noexcept nogil

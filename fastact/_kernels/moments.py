@@ -392,23 +392,38 @@ def statistics_of_columns(width, n, c, total, square, mean, mean_low, inside):
         mean[j], mean_low[j], inside[j] = moments_of_sums(n, c[j], total[j], square[j])
 
 
-def moments_of_piece(args, lengths):
+def moments_of_piece(piece, n, width, stats, kept, eps):
     """As `combine_moments` of one piece, with the same bits."""
-    piece, stats, width, kept = numbers(args, PIECES), numbers(args, STATS), lengths[WIDTH], lengths[KEPT]
-    n, c, total, square = lengths[ROWS], piece + width, piece + 2 * width, piece + 3 * width
-    mean, mean_low, inside, factor = stats, stats + kept, stats + 2 * kept, stats + 3 * kept
-    statistics_of_columns(width, n, c, total, square, mean, mean_low, inside)
-    inverse_deviations(width, n, inside, numbers(args, PARAMETERS)[0], factor)
+    c, total, square = piece + width, piece + 2 * width, piece + 3 * width
+    statistics_of_columns(width, n, c, total, square, stats, stats + kept, stats + 2 * kept)
+    inverse_deviations(width, n, stats + 2 * kept, eps, stats + 3 * kept)
+
+
+def moments_of_pieces(args, lengths, stats, kept):
+    """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
+    pieces, count, width, eps = numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], numbers(args, PARAMETERS)[0]
+    if count == 1:
+        moments_of_piece(pieces, lengths[ROWS], width, stats, kept, eps)
+    else:
+        combine_moments(pieces, count, width, stats, kept, numbers(args, SCRATCH), eps)
 
 
 def moments_combine(args, lengths):
-    """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
-    if lengths[COUNT] == 1:
-        moments_of_piece(args, lengths)
-    else:
-        pieces, stats, scratch = numbers(args, PIECES), numbers(args, STATS), numbers(args, SCRATCH)
-        eps = numbers(args, PARAMETERS)[0]
-        combine_moments(pieces, lengths[COUNT], lengths[WIDTH], stats, lengths[KEPT], scratch, eps)
+    moments_of_pieces(args, lengths, numbers(args, STATS), lengths[KEPT])
+
+
+def round_moments(width, divisor, stats, kept, mean, var):
+    for j in range(width):
+        mean[j] = narrow(stats[j])
+        var[j] = narrow(stats[2 * kept + j] / divisor)
+
+
+def variance_combine(args, lengths):
+    """Arrays: x, mean, variance. Parameters: eps, what the sum of squares is divided by."""
+    width = lengths[WIDTH]
+    stats = numbers(args, SCRATCH) + 4 * width
+    moments_of_pieces(args, lengths, stats, width)
+    round_moments(width, numbers(args, PARAMETERS)[1], stats, width, output_of(args, X + 1), output_of(args, X + 2))
 
 
 def statistics_of_rows(rows, n, c, total, square, mean, mean_low, inside):
@@ -425,24 +440,40 @@ def whole_moments_of_rows(x, step, n, rows, ahead, scratch, eps):
     return stats
 
 
+def some_moments(args, lengths, first, some):
+    """Return the statistics of some of the rows."""
+    step = lengths[STEP]
+    return whole_moments_of_rows(
+        operand(args, X) + first * step,
+        step,
+        lengths[ROWS],
+        some,
+        read_ahead(lengths, some * step),
+        numbers(args, SCRATCH),
+        numbers(args, PARAMETERS)[0],
+    )
+
+
 def moments_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
-    rows, at_once, stats, kept = lengths[WIDTH], ROWS_AT_ONCE, numbers(args, STATS), lengths[KEPT]
-    for batch in range((rows + at_once - 1) // at_once):
-        first = batch * at_once
-        some = min(at_once, rows - first)
-        found = whole_moments_of_rows(
-            operand(args, X) + first * lengths[STEP],
-            lengths[STEP],
-            lengths[ROWS],
-            some,
-            read_ahead(lengths, some * lengths[STEP]),
-            numbers(args, SCRATCH),
-            numbers(args, PARAMETERS)[0],
-        )
+    rows, stats, kept = lengths[WIDTH], numbers(args, STATS), lengths[KEPT]
+    for batch in range((rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
+        first = batch * ROWS_AT_ONCE
+        some = min(ROWS_AT_ONCE, rows - first)
+        found = some_moments(args, lengths, first, some)
         for k in range(4):
             for i in range(some):
                 stats[k * kept + first + i] = found[k * ROWS_AT_ONCE + i]
+
+
+def variance_whole_row(args, lengths):
+    """As `variance_combine`."""
+    rows, divisor = lengths[WIDTH], numbers(args, PARAMETERS)[1]
+    mean, var = output_of(args, X + 1), output_of(args, X + 2)
+    for batch in range((rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
+        first = batch * ROWS_AT_ONCE
+        some = min(ROWS_AT_ONCE, rows - first)
+        round_moments(some, divisor, some_moments(args, lengths, first, some), ROWS_AT_ONCE, mean + first, var + first)
 
 
 # ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.

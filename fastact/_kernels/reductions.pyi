@@ -16,6 +16,7 @@ def run(
     is_exact: bool = True,
     stats_numbers: int = 0,
     constants: int = 0,
+    results: tuple[np.ndarray[Any, Any], ...] = (),
 ) -> None: ...
 def mapped(
     name: str,

@@ -36,6 +36,7 @@ ctypedef void (*Kernel)(char** args, Py_ssize_t n) noexcept nogil
 cdef enum:
     MOST_OPERANDS = 8
     MOST_PARAMETERS = 8
+    RESULTS = 2
     # Elements of a piece of a row; rows and columns of a piece of columns.
     PIECE = 4096
     PIECE_ROWS = 256
@@ -92,6 +93,8 @@ cdef struct Job:
     Kernel activation
     double* parameters
     double* stats
+    # Two numbers of each kept element, in the kernels' precision; NULL where there are none.
+    char* results[RESULTS]
     double* pieces
     Py_ssize_t piece_numbers
     Py_ssize_t longest_whole
@@ -340,6 +343,13 @@ cdef inline Piece piece_at(const Job* job, Py_ssize_t group, Py_ssize_t number) 
     return piece
 
 
+cdef inline void give_results(const Job* job, Py_ssize_t flat, char** args) noexcept nogil:
+    """Tell a kernel where results go, behind the operands."""
+    cdef int k
+    for k in range(RESULTS if job.results[0] != NULL else 0):
+        args[X + job.operands + k] = job.results[k] + flat * job.item
+
+
 cdef void run_piece(
     const Job* job, BlockKernel kernel, const Piece* piece, double* pieces, double* scratch, char* buffers, bint writes
 ) noexcept nogil:
@@ -363,6 +373,7 @@ cdef void run_piece(
     for k in range(job.operands):
         memory[k] = job.data[k]
     move(&job.kept, 0, job.operands, piece.flat, job.kept.count, memory)
+    give_results(job, piece.flat, args)
     for k in range(job.operands):
         args[X + k] = memory[k] + piece.inside * last_step(job, &job.reduced, k)
     move(&job.reduced, 0, job.operands, piece.segment, job.reduced.count - 1, args + X)
@@ -485,6 +496,7 @@ cdef void run_rows(
             args[X + k] = job.data[k]
             lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
         move(&job.kept, 0, job.operands, first, job.kept.count, args + X)
+        give_results(job, first, args)
         if job.is_streamed:
             run_streamed(job, args, lengths, buffer)
         else:
@@ -514,13 +526,14 @@ cdef void run_group(const Job* job, Py_ssize_t group, double* pieces, double* sc
 
 
 cdef void combine(const Job* job, Py_ssize_t group, double* pieces, double* scratch) noexcept nogil:
-    cdef char* args[X]
+    cdef char* args[MOST_OPERANDS + X]
     cdef Py_ssize_t lengths[STEP]
     cdef Piece piece = piece_at(job, group, 0)
     args[STATS] = <char*>(job.stats + piece.flat)
     args[PIECES] = <char*>pieces
     args[PARAMETERS] = <char*>job.parameters
     args[SCRATCH] = <char*>scratch
+    give_results(job, piece.flat, args)
     lengths[ROWS] = job.all_reduced
     lengths[WIDTH] = piece.width
     lengths[KEPT] = job.all_kept
@@ -704,7 +717,9 @@ cdef Found find_all(str precision, str name, str apply, bint reduces):
         found.whole[k] = find(precision, f"{apply or name}_whole_{kind}") if reduces else NULL
         found.reduce[k] = find(precision, f"{name}_{kind}") if reduces else NULL
         found.apply[k] = find(precision, f"{apply}_apply_{kind}") if apply is not None else NULL
-    found.combine = find(precision, f"{name}_combine") if reduces else NULL
+    found.combine = find(precision, f"{apply}_combine") if reduces else NULL
+    if found.combine == NULL:
+        found.combine = find(precision, f"{name}_combine") if reduces else NULL
     FOUND[key] = found
     return found
 
@@ -746,7 +761,7 @@ cdef Py_ssize_t* steps_of(const Job* job, list arrays, int axis, Py_ssize_t* ste
 def run(
     str name, list arrays, int outputs, tuple axes, np.ndarray stats=None, Py_ssize_t piece_numbers=0,
     tuple parameters=(), str activation=None, bint reduces=True, str apply=None, bint is_exact=True,
-    Py_ssize_t stats_numbers=0, int constants=0,
+    Py_ssize_t stats_numbers=0, int constants=0, tuple results=(),
 ):
     """Run the kernels of one operation: those for float64, or float32 if the first array has no more digits.
 
@@ -782,6 +797,9 @@ def run(
     constants : int
         How many of the inputs, the last ones, do not change along the kept axes: for columns, the kernel is given one
         number of them for each row.
+    results : tuple of ndarray
+        Two contiguous arrays of the kernels' type, with an element for each kept one. The kernels of whole rows write
+        them, else ``APPLY_combine`` instead of ``NAME_combine``.
     """
     cdef np.ndarray first = arrays[0]
     if np.PyArray_SIZE(first) == 0:
@@ -789,7 +807,7 @@ def run(
     precision = "float64" if np.PyArray_TYPE(first) == np.NPY_FLOAT64 else "float32"
     run_on(
         find_all(precision, name, apply, reduces), precision, arrays, outputs, axes, stats, piece_numbers, parameters,
-        activation, reduces, is_exact, stats_numbers, constants,
+        activation, reduces, is_exact, stats_numbers, constants, results,
     )
 
 
@@ -822,7 +840,7 @@ def mapped(
     precision = "float32" if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else "float64"
     run_on(
         find_all(precision, name, apply, True), precision, inputs + [y], 1, (index,), None, piece_numbers, parameters,
-        None, True, True, stats_numbers, 0,
+        None, True, True, stats_numbers, 0, (),
     )
     return y
 
@@ -844,6 +862,7 @@ cdef bint is_written_in_place(np.ndarray out, list inputs):
 cdef int run_on(
     Found found, str precision, list arrays, int outputs, tuple axes, np.ndarray stats, Py_ssize_t piece_numbers,
     tuple parameters, str activation, bint reduces, bint is_exact, Py_ssize_t stats_numbers, int constants,
+    tuple results,
 ) except -1:
     cdef Job job
     cdef double values[MOST_PARAMETERS]
@@ -867,6 +886,8 @@ cdef int run_on(
             half = "float16" if np.PyArray_TYPE(array) == np.NPY_FLOAT16 else "bfloat16"
             job.widen[k] = element_wise(precision, f"float32_of_{half}")
             job.narrow[k] = element_wise(precision, f"{half}_of_float32")
+    for k in range(RESULTS):
+        job.results[k] = np.PyArray_BYTES(<np.ndarray>results[k]) if results else NULL
     arrange(&job, arrays, axes)
     for k in range(len(parameters)):
         values[k] = parameters[k]
@@ -890,11 +911,14 @@ cdef int run_on(
     job.reduce = found.reduce[kind]
     job.combine = found.combine
     job.apply = found.apply[kind]
-    job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE)
+    job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE) or (
+        # Results are not read again.
+        job.results[0] != NULL and job.piece_count == 1
+    )
     job.is_streamed = takes_rows(&job) and is_beyond_caches(&job) and are_rows_one_block(&job)
     job.are_columns_streamed = job.is_columns and is_beyond_caches(&job) and not job.is_packed[job.operands - 1]
     if stats is None:
-        if job.whole == NULL:
+        if job.whole == NULL and stats_numbers > 0:
             own_stats = <double*>calloc(stats_numbers * job.all_kept, NUMBER)
             if own_stats == NULL:
                 raise MemoryError
