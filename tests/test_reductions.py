@@ -1249,7 +1249,8 @@ NUMBERS = {
 
 
 def assert_same_results(results, others):
-    for result, other in zip(*[each if isinstance(each, tuple) else (each,) for each in (results, others)], strict=True):
+    pairs = zip(*[each if isinstance(each, tuple) else (each,) for each in (results, others)], strict=True)
+    for result, other in pairs:
         np.testing.assert_array_equal(result, other)
 
 
@@ -1278,7 +1279,8 @@ def test_return_stats_without_a_truth_value():
     x, out, running = normal((4, 6), np.float32), np.full((4, 6), 9, np.float32), np.full(6, 7.0)
     with pytest.raises(ValueError, match="truth value"):
         fastact.batch_norm(x, running, running.copy(), training=True, out=out, return_stats=np.ones(2))
-    assert (out == 9).all() and (running == 7).all()
+    assert (out == 9).all()
+    assert (running == 7).all()
 
 
 @pytest.mark.parametrize("name", [*MAPS, "logsumexp", "moments"])
