@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from math import inf
@@ -98,7 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for option, details in options.items():
             subparser.add_argument(option, **details)  # type: ignore[arg-type]
     parsed = parser.parse_args(arguments)
-    parsed.run(parsed)
+    try:
+        parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough, as of ``info | head``; Python must not try to write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

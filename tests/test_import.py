@@ -4,7 +4,10 @@ import ast
 import importlib.metadata
 import importlib.resources
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -49,6 +52,16 @@ def test_info():
     assert ended.stdout.startswith(f"fastact {fastact.__version__}, NumPy ")
     for fact in ("processor", "instruction sets", "in use", "threads", "backend"):
         assert re.search(rf"^{fact} *: \S", ended.stdout, re.MULTILINE)
+
+
+def test_info_to_a_reader_who_leaves():
+    """As of ``info | head``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        command = [sys.executable, "-m", "fastact", "info"]
+        ended = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, env=processes.environment(), check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense")], ids=repr)
