@@ -369,6 +369,7 @@ REFUSED = (
     (lambda x: x + np.ones(3), r"an array that is not among its parameters"),
     (lambda x: x + 1j, r"'complex'"),
     (lambda x: x + "1", r"'str'"),
+    (lambda x: x + 10**400, r"an integer that no float holds"),
     (lambda x: x**2.5, r"exponents are the numbers"),
     (lambda x: 2**x, r"exponents are the numbers"),
     (lambda x: x > 0, r"returns a condition"),

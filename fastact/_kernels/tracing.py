@@ -83,7 +83,10 @@ class Trace:
         if isinstance(operand, (bool, np.bool_)):
             return self.add("constant", float(operand), is_condition=True)
         if isinstance(operand, (int, float, np.integer, np.floating)):
-            return self.add("constant", float(operand))
+            try:
+                return self.add("constant", float(operand))
+            except OverflowError:
+                raise self.error("computes with an integer that no float holds") from None
         if isinstance(operand, np.ndarray):
             raise self.error("computes with an array that is not among its parameters: make it one")
         raise self.error(f"computes with {type(operand).__name__!r}: operands are its parameters and real numbers")
