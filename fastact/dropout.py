@@ -300,12 +300,14 @@ def drop(
     axes = range(array.ndim) if axis is None else checked_axes(axis, array.ndim, function)
     y = output(array, out, function)
     threshold = threshold_of(p) if training else 0
+    # Also where p is so small that nothing is dropped: what is kept is scaled.
+    is_drawn = bool(training) and 0 < p and threshold < WORDS
     is_asked = bool(return_mask)
     seed = seed_of(rng, function) if training else b""
     mask = None
-    if 0 < threshold < WORDS and len(axes) == array.ndim and array.flags.c_contiguous:
+    if is_drawn and len(axes) == array.ndim and array.flags.c_contiguous:
         mask = random.draw(array, y, seed, threshold, values_of(p), is_asked)
-    elif 0 < threshold < WORDS:
+    elif is_drawn:
         mask = shared_mask(array.shape, axes, seed, threshold)
         apply(array, y, mask, values_of(p))
     else:

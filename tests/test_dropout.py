@@ -432,6 +432,18 @@ def test_p_beyond_float(p):
         fastact.dropout(np.ones(2), p)
 
 
+@pytest.mark.parametrize("function", [fastact.dropout, fastact.alpha_dropout])
+def test_p_that_drops_nothing(function):
+    """What is kept is scaled as for any p: as float64 shows."""
+    x, p = normal((30, 50)).astype(np.float64), 2.0**-40
+    expected = x if function is fastact.alpha_dropout else x / (1 - p)
+    for axis in (None, 0):
+        y, mask = function(x, p, rng=3, axis=axis, return_mask=True)
+        assert np.array_equal(mask, philox_reference.packed(np.ones(x.shape, bool)))
+        np.testing.assert_allclose(y, expected, rtol=4e-16 if function is fastact.dropout else 1e-11, atol=1e-11)
+        assert not np.array_equal(y, x)
+
+
 def test_return_mask_without_a_truth_value():
     """It is looked at before anything is written."""
     out = np.full((3, 4), 99.0)
