@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import planar, reductions
-from fastact._kernels.arguments import checked
+from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
     FLOAT32,
@@ -474,7 +474,8 @@ def spread(array: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
     """Return an array broadcast to a shape, contiguous: the order of the sum depends on nothing but the shape."""
     if type(array) is np.ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray:
         return array
-    given = checked(array, f"grad.prelu(): {name} must be {ARRAY}")
+    demand = f"grad.prelu(): {name} must be {ARRAY}"
+    given = as_array(checked(array, demand), demand)
     with np.errstate(all="ignore"):
         return np.ascontiguousarray(np.broadcast_to(given, shape), dtype).reshape(shape)
 

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike
 
 from fastact._kernels import random
-from fastact._kernels.arguments import checked
+from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
@@ -372,7 +372,8 @@ def apply(x: Array, y: Array, mask: Mask, values: Values) -> None:
 def real_array(x: ArrayLike, name: str, function: str) -> Array:
     if type(x) is np.ndarray and x.dtype.type in FLOATS:
         return x
-    return np.asarray(checked(x, f"{function}(): {name} must be {ARRAY}"))
+    demand = f"{function}(): {name} must be {ARRAY}"
+    return as_array(checked(x, demand), demand)
 
 
 def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:

@@ -17,7 +17,7 @@ from numpy.exceptions import AxisError
 import fastact
 import processes
 from cases import FLOATS, HALVES, assert_same_bits, each_dtype
-from fastact import grad, normalization, penalties, ufuncs
+from fastact import grad, normalization, penalties, preprocess, ufuncs
 from fastact._kernels.registry import OPERATORS
 
 mpmath.mp.dps = 60
@@ -1307,6 +1307,34 @@ def test_other_ragged_lists_are_named():
     ):
         with pytest.raises(ValueError, match=rf"^[\w.]+\(\): {name} must be an array .*, got 'list'"):
             call()
+
+
+def test_masked_elements_are_refused():
+    """A mask would be lost; where nothing is masked, there is none to lose."""
+    x, mask = normal((4, 6), np.float32), np.arange(24).reshape(4, 6) % 5 == 0
+    masked, row, targets = np.ma.array(x, mask=mask), np.ma.array(np.ones(6), mask=mask[0]), np.zeros(4, int)
+    bits = fastact.dropout_mask(24, 0.5)
+    calls = [
+        *[("[xy]", partial(function, masked)) for function in MAPS.values()],
+        *[("x", partial(function, masked)) for function in (fastact.logsumexp, fastact.moments, fastact.dropout)],
+        *[("w", partial(function, masked, 1.0)) for function in (fastact.l1_penalty, grad.l2_penalty)],
+        ("weight", lambda: fastact.layer_norm(x, row)),
+        ("bias", lambda: fastact.batch_norm(x, training=True, bias=row)),
+        ("dy", lambda: grad.softmax(masked, x)),
+        ("dy and x", lambda: grad.glu(masked[:, :3], x)),
+        ("x", lambda: grad.prelu(x, masked, 0.5)),
+        ("x", lambda: fastact.apply_mask(masked, bits, 0.5)),
+        ("target", lambda: fastact.cross_entropy(x, np.ma.array(targets, mask=mask[:, 0]))),
+        ("x", lambda: preprocess.standardize(masked)),
+        ("x", lambda: preprocess.quantize_linear(masked, 0.5)),
+        ("images", lambda: preprocess.image_to_tensor(np.ma.array(np.ones((2, 3, 1), "u1"), mask=mask[:2, :3, None]))),
+    ]
+    for name, call in calls:
+        with pytest.raises(TypeError, match=rf"^[\w.]+\(\): {name} must be .*, got a masked one"):
+            call()
+    for function in (fastact.softmax, fastact.logsumexp, fastact.dropout, preprocess.standardize):
+        assert type(function(np.ma.array(x))) in {np.ndarray, np.float32}
+        function(np.ma.array(x, mask=False))
 
 
 @each_map

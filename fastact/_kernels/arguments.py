@@ -5,6 +5,7 @@ replaced by a number that this type holds, before NumPy sees it.
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,11 +74,19 @@ def checked(operand: Any, demand: str) -> Any:
 
 
 def as_array(operand: Any, demand: str) -> np.ndarray[Any, Any]:
-    """Return an operand as an array; what has no shape, as a ragged list, is no array."""
+    """Return an operand as a plain array. What has no shape, as a ragged list, is none, and a mask would be lost."""
     try:
-        return np.asarray(operand)
+        array = np.asarray(operand)
     except ValueError as error:
         raise ValueError(f"{demand}, got {type(operand).__name__!r}: {error}") from error
+    if array is not operand and is_masked(operand):
+        raise TypeError(f"{demand}, got a masked one: fill its masked elements (filled()) or take its data")
+    return array
+
+
+def is_masked(operand: Any) -> bool:
+    """Return whether elements are masked. NumPy does not import what knows before somebody needs it."""
+    return "numpy.ma" in sys.modules and bool(np.ma.is_masked(operand))
 
 
 def dtype_of(array: Any) -> np.dtype[Any]:

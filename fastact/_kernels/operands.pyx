@@ -13,7 +13,7 @@ cimport numpy as np
 import numpy as np
 from numpy.exceptions import AxisError
 
-from fastact._kernels.arguments import checked
+from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.promotion import ARRAY, HALVES
 
@@ -64,7 +64,7 @@ def real(x, str function, str name="x", bint in_blocks=False):
     if is_computed(x):
         return Operand(x, BINARY32 if np.PyArray_TYPE(x) == np.NPY_FLOAT32 else BINARY64)
     demand = f"{function}(): {name} must be {ARRAY}"
-    array = np.asarray(checked(x, demand))
+    array = as_array(checked(x, demand), demand)
     if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise TypeError(f"{demand}, got dtype {array.dtype}")
     dtype = result_dtype(array.dtype)

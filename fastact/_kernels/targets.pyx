@@ -9,7 +9,7 @@ cimport numpy as np
 
 import numpy as np
 
-from fastact._kernels.arguments import checked
+from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.operands cimport MOST_AXES, Operand
 from fastact._kernels.operands import FLOAT64, computable, kept_shape, numbers_of, single_axis
@@ -35,7 +35,7 @@ def checked_targets(target, Operand logits not None, axis, ignore_index, str fun
     cdef Py_ssize_t classes
     targets.channel = single_axis(axis, np.PyArray_NDIM(x), function)
     demand = f"{function}(): target must be an array of integers"
-    given = np.asarray(checked(target, demand))
+    given = as_array(checked(target, demand), demand)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{demand}, got dtype {given.dtype}")
     shape = kept_shape((<object>x).shape, (targets.channel,))
