@@ -156,6 +156,11 @@ def test_dropout_draws_what_numpy_draws(chunks, dtype, axis, p):
     np.testing.assert_array_equal(y.compute(), expected)
 
 
+def test_dropout_that_drops_nothing_scales():
+    p = 2.0**-40
+    assert_same(lazy.dropout(da.from_array(X, chunks=4), p, rng=5), fastact.dropout(X, p, rng=5))
+
+
 def test_dropout_without_training_and_with_a_generator():
     x = da.from_array(X, chunks=4)
     assert_same(lazy.dropout(x, training=False), X)
