@@ -320,7 +320,10 @@ def kernels_of(names: str | Iterable[str] | None) -> set[str]:
     if names is None:
         return known
     kernels: set[str] = set()
-    for name in [names] if isinstance(names, str) else names:
+    several = [names] if isinstance(names, str) or not np.iterable(names) else names
+    for name in several:
+        if not isinstance(name, str):
+            raise TypeError(f"warmup(): names must be a string or some of them, got {type(name).__name__!r}")
         found = ({name, f"grad_{name}", *BESIDES.get(name, ())} | block_kernels_of(name)) & known
         if not found:
             from difflib import get_close_matches
@@ -348,9 +351,13 @@ def precisions_of(dtypes: Any) -> set[str]:
     """Return the types in which arrays of these types are computed."""
     if dtypes is None:
         return {"float32", "float64"}
-    is_one = isinstance(dtypes, (str, type, np.dtype)) or not isinstance(dtypes, Iterable)
+    is_one = isinstance(dtypes, (str, type, np.dtype)) or not np.iterable(dtypes)
     precisions: set[str] = set()
-    for dtype in map(np.dtype, [dtypes] if is_one else dtypes):
+    for given in [dtypes] if is_one else dtypes:
+        try:
+            dtype = np.dtype(given)
+        except (TypeError, ValueError):
+            raise TypeError(f"warmup(): dtypes must be a dtype or some of them, got {given!r}") from None
         name = {"float16": "float32", "bfloat16": "float32", "bool": "float32"}.get(dtype.name, dtype.name)
         if name not in ("float32", "float64"):
             raise TypeError(f"warmup(): dtypes must be floating-point types of 16 to 64 bits or bool, got {dtype.name}")

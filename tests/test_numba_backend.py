@@ -201,6 +201,12 @@ def test_warmup_refuses_what_it_does_not_know():
         fastact.warmup("sigmoud")
     with pytest.raises(TypeError, match="got complex64"):
         fastact.warmup("sigmoid", np.complex64)
+    for wrong in (1.5, [None], np.ones((2, 2)), np.array(3)):
+        with pytest.raises(TypeError, match=r"warmup\(\): names must be"):
+            fastact.warmup(wrong)
+    for wrong in (1.5, "nonsense", [[1, [2]]], (1.0,)):
+        with pytest.raises(TypeError, match=r"warmup\(\): dtypes must be"):
+            fastact.warmup("sigmoid", wrong)
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="needs a pseudo-terminal")
