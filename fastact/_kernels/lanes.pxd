@@ -12,6 +12,8 @@ cdef enum:
     LARGEST_LANES = 16
     # Rows of a softmax that are folded together.
     MOST_ROWS = 64
+    # The longest rows of which that many have their moments found together.
+    SHORT_CHAINS = 64
     # The longest rows whose log_softmax is found from the sums of softmax.
     QUICK_ROW = 1024
     # Rows of columns that are worked on together: the sums stay in registers.
@@ -50,6 +52,8 @@ cdef void larger_neighbours(const real* source, output target, size n) noexcept 
 cdef void fold_largest_lanes(const real* m, output folded) noexcept nogil
 cdef void add_neighbours(const wide* total, const wide* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void sum_neighbours(const wide* source, wides target, size n) noexcept nogil
+cdef void add_halves(const wide* lanes, wides total) noexcept nogil
+cdef void fold_eight(wide* total, wide* sums, size rows) noexcept nogil
 cdef void fold_sums(wide* total, wide* sums, size rows) noexcept nogil
 cdef wide sum_of_lanes(wide* total, wide* other) noexcept nogil
 cdef void fold_eighths(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil

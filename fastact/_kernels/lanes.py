@@ -81,13 +81,24 @@ def sum_neighbours(source, target, n):
         target[k] = source[2 * k] + source[2 * k + 1]
 
 
+def add_halves(lanes, total):
+    """Leave FOLDED of twice as many lanes: halves need no shuffles."""
+    for j in range(FOLDED):
+        total[j] = lanes[j] + lanes[FOLDED + j]
+
+
+def fold_eight(total, sums, rows):
+    """Leave the sum of the FOLDED lanes of each row, one row behind the other, in `sums`."""
+    sum_neighbours(total, sums, 4 * rows)
+    sum_neighbours(sums, total, 2 * rows)
+    sum_neighbours(total, sums, rows)
+
+
 def fold_sums(total, sums, rows):
     """Leave the sum of the lanes of each row, one row behind the other, in `sums`."""
     sum_neighbours(total, sums, 16 * rows)
     sum_neighbours(sums, total, 8 * rows)
-    sum_neighbours(total, sums, 4 * rows)
-    sum_neighbours(sums, total, 2 * rows)
-    sum_neighbours(total, sums, rows)
+    fold_eight(total, sums, rows)
 
 
 def sum_of_lanes(total, other):

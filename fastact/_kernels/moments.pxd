@@ -22,11 +22,15 @@ cdef void add_32_of_row_ahead(
 ) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
 cdef size read_ahead(const Py_ssize_t* lengths, size distance) noexcept nogil
-cdef void chained_sums_of_row(
+cdef void sums_of_chains(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
+cdef void chained_sums_of_row(
+    const real* x, size n, size ahead, real c, wides total, wides square, wide* lanes, output rest
+) noexcept nogil
+@cython.locals(total="wide*", square="wide*")
 cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, real* rest
+    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, wide* lanes, real* rest
 ) noexcept nogil
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
@@ -109,8 +113,11 @@ cdef void statistics_of_rows(
 cdef wide* whole_moments_of_rows(
     const real* x, size step, size n, size rows, size ahead, wide* scratch, wide eps
 ) noexcept nogil
-cdef wide* some_moments(char** args, const Py_ssize_t* lengths, size first, size some) noexcept nogil
 cdef void moments_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef size short_rows_at_once(size n) noexcept nogil
+cdef void round_rows(
+    size rows, size n, wide divisor, const real* c, const wide* total, const wide* square, output mean, output var
+) noexcept nogil
 cdef void variance_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 cdef real normalized(real x, real mean, real scale, real bias) noexcept nogil

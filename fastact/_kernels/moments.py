@@ -97,11 +97,12 @@ def add_32_of_row_ahead(x, ahead, center, c, total, square):
 
 
 def add_few_of_row(x, n, c, total, square, rest):
-    for block in range(n // CHAINS):
-        add_deviations(x + block * CHAINS, CHAINS, c, total, square)
-    if n % CHAINS > 0:
-        pad_lanes(rest, x + n // CHAINS * CHAINS, n % CHAINS, c)
-        add_deviations(rest, CHAINS, c, total, square)
+    """Half a vector of float32 is widened by its load, a whole one by three instructions more."""
+    for block in range(n // FOLDED):
+        add_deviations(x + block * FOLDED, FOLDED, c, total, square)
+    if n % FOLDED > 0:
+        pad_lanes(rest, x + n // FOLDED * FOLDED, n % FOLDED, c)
+        add_deviations(rest, FOLDED, c, total, square)
 
 
 def read_ahead(lengths, distance):
@@ -112,8 +113,8 @@ def read_ahead(lengths, distance):
     return distance if lengths[KEPT] * lengths[COUNT] * lengths[ROWS] > SECOND_LEVEL else 0
 
 
-def chained_sums_of_row(x, n, ahead, c, total, square, rest):
-    """As `sums_of_row`, by chains."""
+def sums_of_chains(x, n, ahead, c, total, square, rest):
+    """Add up whole blocks of 8 chains in CHAINS lanes."""
     clear(total, square, CHAINS)
     for block in range(n // (32 * CHAINS)):
         i = block * 32 * CHAINS
@@ -128,22 +129,35 @@ def chained_sums_of_row(x, n, ahead, c, total, square, rest):
         else:
             add_16_of_row(x + i, c, total, square)
         i = i + 16 * CHAINS
+    if n - i >= 8 * CHAINS:
+        if ahead > 0:
+            for block in range(8 * CHAINS // LANES):
+                will_read_lanes_later(x + i + ahead + block * LANES)
+        add_8_of_row(x + i, c, total, square)
+
+
+def chained_sums_of_row(x, n, ahead, c, total, square, lanes, rest):
+    """As `sums_of_row`, by chains, in FOLDED lanes."""
+    i = n // (8 * CHAINS) * (8 * CHAINS)
+    if i > 0:
+        sums_of_chains(x, i, ahead, c, lanes, lanes + CHAINS, rest)
+        add_halves(lanes, total)
+        add_halves(lanes + CHAINS, square)
+    else:
+        clear(total, square, FOLDED)
     if ahead > 0:
         for block in range((n - i + LANES - 1) // LANES):
             will_read_lanes_later(x + i + ahead + block * LANES)
-    if n - i >= 8 * CHAINS:
-        add_8_of_row(x + i, c, total, square)
-        i = i + 8 * CHAINS
     add_few_of_row(x + i, n - i, c, total, square, rest)
 
 
-def chained_sums_of_rows(x, step, n, rows, ahead, c, scratch, rest):
+def chained_sums_of_rows(x, step, n, rows, ahead, c, scratch, lanes, rest):
     """As `sums_of_rows`, by chains."""
+    total, square = scratch + 2 * GRID, scratch + 3 * GRID
     for i in range(rows):
-        row = x + i * step
-        chained_sums_of_row(row, n, ahead, c[i], scratch + i * CHAINS, scratch + GRID + i * CHAINS, rest)
-    fold_chains(scratch, scratch + 2 * GRID, rows)
-    fold_chains(scratch + GRID, scratch + 2 * GRID, rows)
+        chained_sums_of_row(x + i * step, n, ahead, c[i], total + i * FOLDED, square + i * FOLDED, lanes, rest)
+    fold_eight(total, scratch, rows)
+    fold_eight(square, scratch + GRID, rows)
 
 
 def sums_without_chains(x, n, c, scratch, sums, rest):
@@ -176,15 +190,15 @@ def better_centers(total, n, rows, c):
 
 
 def moments_of_rows(x, step, n, rows, ahead, scratch, eps):
-    """Return the shifts of at most ROWS_AT_ONCE rows; their sums are left in scratch, see `sums_of_rows`."""
-    c, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + ROWS_AT_ONCE)
+    """Return the shifts of at most `short_rows_at_once` rows; their sums are left in scratch, see `sums_of_rows`."""
+    c, rest, lanes = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + MOST_ROWS), scratch + 5 * GRID - LANES
     centers(x, step, rows, c)
     if SUM_ROUNDS > ZERO:
         sums_of_rows(x, step, n, rows, c, scratch, rest)
         better_centers(scratch, n, rows, c)
         sums_of_rows(x, step, n, rows, c, scratch, rest)
     else:
-        chained_sums_of_rows(x, step, n, rows, ahead, c, scratch, rest)
+        chained_sums_of_rows(x, step, n, rows, ahead, c, scratch, lanes, rest)
         rows_without_chains(x, step, n, rows, c, scratch, rest, eps)
     return c
 
@@ -440,40 +454,49 @@ def whole_moments_of_rows(x, step, n, rows, ahead, scratch, eps):
     return stats
 
 
-def some_moments(args, lengths, first, some):
-    """Return the statistics of some of the rows."""
-    step = lengths[STEP]
-    return whole_moments_of_rows(
-        operand(args, X) + first * step,
-        step,
-        lengths[ROWS],
-        some,
-        read_ahead(lengths, some * step),
-        numbers(args, SCRATCH),
-        numbers(args, PARAMETERS)[0],
-    )
-
-
 def moments_whole_row(args, lengths):
     """Statistics of whole rows that stay in the first-level cache."""
-    rows, stats, kept = lengths[WIDTH], numbers(args, STATS), lengths[KEPT]
-    for batch in range((rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
-        first = batch * ROWS_AT_ONCE
-        some = min(ROWS_AT_ONCE, rows - first)
-        found = some_moments(args, lengths, first, some)
+    rows, at_once, stats, kept = lengths[WIDTH], ROWS_AT_ONCE, numbers(args, STATS), lengths[KEPT]
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        found = whole_moments_of_rows(
+            operand(args, X) + first * lengths[STEP],
+            lengths[STEP],
+            lengths[ROWS],
+            some,
+            read_ahead(lengths, some * lengths[STEP]),
+            numbers(args, SCRATCH),
+            numbers(args, PARAMETERS)[0],
+        )
         for k in range(4):
             for i in range(some):
                 stats[k * kept + first + i] = found[k * ROWS_AT_ONCE + i]
 
 
+def short_rows_at_once(n):
+    """Return of how many rows the moments are found together: what is done for some rows at a time counts for short ones."""
+    return MOST_ROWS if SUM_ROUNDS == ZERO and n <= SHORT_CHAINS else ROWS_AT_ONCE
+
+
+def round_rows(rows, n, divisor, c, total, square, mean, var):
+    for i in range(rows):
+        exact, _, inside = moments_of_sums(n, wide_of(c[i]), total[i], square[i])
+        mean[i] = narrow(exact)
+        var[i] = narrow(inside / divisor)
+
+
 def variance_whole_row(args, lengths):
     """As `variance_combine`."""
-    rows, divisor = lengths[WIDTH], numbers(args, PARAMETERS)[1]
+    n, rows, step, scratch = lengths[ROWS], lengths[WIDTH], lengths[STEP], numbers(args, SCRATCH)
     mean, var = output_of(args, X + 1), output_of(args, X + 2)
-    for batch in range((rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
-        first = batch * ROWS_AT_ONCE
-        some = min(ROWS_AT_ONCE, rows - first)
-        round_moments(some, divisor, some_moments(args, lengths, first, some), ROWS_AT_ONCE, mean + first, var + first)
+    eps, divisor, at_once = numbers(args, PARAMETERS)[0], numbers(args, PARAMETERS)[1], short_rows_at_once(n)
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        ahead = read_ahead(lengths, some * step)
+        c = moments_of_rows(operand(args, X) + first * step, step, n, some, ahead, scratch, eps)
+        round_rows(some, n, divisor, c, scratch, scratch + GRID, mean + first, var + first)
 
 
 # ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.
