@@ -19,6 +19,15 @@ cdef void add_row(wide_formula f, const real* x, size width, wides total) noexce
 cdef void sum_of_columns(
     wide_formula f, const real* x, size step, size rows, size width, wides total
 ) noexcept nogil
+cdef void add_16_squares_of_columns(const real* x, size step, size width, wides total) noexcept nogil
+cdef void add_16_squares_of_columns_ahead(const real* x, size step, size width, wides total) noexcept nogil
+cdef void chained_squares_of_columns(
+    const real* x, size step, size rows, size width, bint is_fetched, wide* total
+) noexcept nogil
+@cython.locals(few=size)
+cdef void squares_without_chains(
+    const real* x, size step, size rows, size width, wide* total, wide* other
+) noexcept nogil
 cdef void squares_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef wide larger(wide a, wide b) noexcept nogil
@@ -46,6 +55,10 @@ cdef void norm_2_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogi
 cdef void norm_2_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void scale_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void scale_columns(const real* x, output y, size width, const real* factor) noexcept nogil
+cdef void scale_long_columns(
+    const real* x, output y, size width, size ahead, size later, const real* factor
+) noexcept nogil
+@cython.locals(is_streamed=bint)
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void weigh_row(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
@@ -54,6 +67,10 @@ cdef void rms_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept no
 cdef void weigh_columns(
     const real* x, real weight, output y, size width, const real* factor
 ) noexcept nogil
+cdef void weigh_long_columns(
+    const real* x, real weight, output y, size width, size ahead, size later, const real* factor
+) noexcept nogil
+@cython.locals(is_streamed=bint)
 cdef void rms_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (wide, wide) add_exactly(wide total, wide low, wide t, wide t_low) noexcept nogil
 cdef real square_low(real x) noexcept nogil

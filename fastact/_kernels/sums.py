@@ -106,8 +106,55 @@ def sum_of_columns(f, x, step, rows, width, total):
         add_row(f, x + i * step, width, total)
 
 
+def add_16_squares_of_columns(x, step, width, total):
+    for j in range(width):
+        total[j] = total[j] + squares_of_16(x + j, step)
+
+
+def add_16_squares_of_columns_ahead(x, step, width, total):
+    """As `add_16_of_columns_ahead`."""
+    later = min(2 * LANES, width)
+    for tile in range(width // LANES):
+        j = tile * LANES
+        k = j + later if j + later < width else 16 * step + (j + later - width)
+        for i in range(16):
+            will_read_lanes(x + i * step + k)
+        add_16_squares_of_columns(x + j, step, LANES, total + j)
+    j = width // LANES * LANES
+    add_16_squares_of_columns(x + j, step, width - j, total + j)
+
+
+def chained_squares_of_columns(x, step, rows, width, is_fetched, total):
+    clear(total, total, width)
+    for i in range(rows // 16):
+        if is_fetched:
+            add_16_squares_of_columns_ahead(x + 16 * i * step, step, width, total)
+        else:
+            add_16_squares_of_columns(x + 16 * i * step, step, width, total)
+    for i in range(rows // 16 * 16, rows):
+        add_row(square_of, x + i * step, width, total)
+
+
+def squares_without_chains(x, step, rows, width, total, other):
+    """Replace the sums of columns where chains do not suffice, see `squares_of_rows`."""
+    least = least_of_chains(rows, 0.0)
+    few = 0
+    for j in range(width):
+        few = few + (0 if least <= total[j] <= 1e100 else 1)
+    if few > 0:
+        sum_of_columns(square_of, x, step, rows, width, other)
+        for j in range(width):
+            total[j] = total[j] if least <= total[j] <= 1e100 else other[j]
+
+
 def squares_columns(args, lengths):
-    sum_of_columns(square_of, operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES))
+    x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
+    total = numbers(args, PIECES)
+    if SUM_ROUNDS > ZERO:
+        sum_of_columns(square_of, x, step, rows, width, total)
+    else:
+        chained_squares_of_columns(x, step, rows, width, are_fetched(lengths), total)
+        squares_without_chains(x, step, rows, width, total, numbers(args, SCRATCH))
 
 
 def magnitudes_columns(args, lengths):
@@ -267,12 +314,29 @@ def scale_columns(x, y, width, factor):
         y[j] = x[j] * factor[j]
 
 
+def scale_long_columns(x, y, width, ahead, later, factor):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        scale_columns(x + j, y + j, TILE, factor + j)
+    j = width // TILE * TILE
+    scale_columns(x + j, y + j, width - j, factor + j)
+
+
 def scale_apply_columns(args, lengths):
-    x, y, width, factor = operand(args, X), output_of(args, X + 1), lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width if lengths[COUNT] > 0 else 0):
+    x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
+    is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
+    for j in range(0 if is_streamed else width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
-        scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 1], width, factor)
+        ahead = later * step_x if is_streamed else 0
+        scale_long_columns(x + i * step_x, y + i * step_y, width, ahead, later * step_y, factor)
 
 
 def weigh(x, weight, y, n, factor):
@@ -330,14 +394,30 @@ def weigh_columns(x, weight, y, width, factor):
         y[j] = (x[j] * factor[j]) * weight
 
 
+def weigh_long_columns(x, weight, y, width, ahead, later, factor):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        weigh_columns(x + j, weight, y + j, TILE, factor + j)
+    j = width // TILE * TILE
+    weigh_columns(x + j, weight, y + j, width - j, factor + j)
+
+
 def rms_norm_apply_columns(args, lengths):
     """Take one weight for each row of columns."""
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
-    for j in range(width if lengths[COUNT] > 0 else 0):
+    step_x, step_y, width, factor = lengths[STEP], lengths[STEP + 2], lengths[WIDTH], reals(numbers(args, SCRATCH))
+    is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
+    for j in range(0 if is_streamed else width):
         factor[j] = narrow(numbers(args, STATS)[j])
     for i in range(lengths[ROWS]):
-        weigh_columns(x + i * lengths[STEP], weight[i * lengths[STEP + 1]], y + i * lengths[STEP + 2], width, factor)
+        ahead, scalar = later * step_x if is_streamed else 0, weight[i * lengths[STEP + 1]]
+        weigh_long_columns(x + i * step_x, scalar, y + i * step_y, width, ahead, later * step_y, factor)
 
 
 # ---- Penalties: as exact as math.fsum to 1 ULP. Pieces and statistics: a sum in two parts.
