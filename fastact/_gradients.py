@@ -224,7 +224,7 @@ def batch_norm(
     stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
     target = Output(None, given.array.shape, given, [])
     if not planar.gradient(slope, given.array, target.array, channel, stats):
-        run("products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
+        run("normal_products", [slope, given.array, target.array], 1, others, stats, PIECE, apply="grad_normalize")
     return (
         target.result(),
         rounded(products(stats[3], scale), (channels,), given.dtype),

@@ -505,8 +505,8 @@ def test_float32_layer_norm_at_mean_1e6():
     assert np.abs(fastact.layer_norm(x) - exact).max() < 1e-6
 
 
-# Planes of less than a lane, with a remainder, of one piece, and too long; rows of one piece, of several, and too long.
-PLANES = [(3, 6, 2), (4, 6, 7, 7), (40, 6, 14, 14), (2, 6, 64, 64), (2, 6, 65, 64), (1500, 6, 7, 7)]
+# Planes of less than a lane, with remainders, of one piece, and too long; rows of one piece, of several, and too long.
+PLANES = [(3, 6, 2), (4, 6, 7, 7), (5, 6, 10, 10), (40, 6, 14, 14), (2, 6, 64, 64), (2, 6, 65, 64), (1500, 6, 7, 7)]
 each_shape_of_planes = pytest.mark.parametrize("shape", PLANES, ids=str)
 
 
@@ -608,6 +608,39 @@ def test_gradients_of_planes_beyond_the_chains():
     assert np.isnan(dx[:, 0]).all()
     assert not np.isnan(dx[:, 1]).all()
     np.testing.assert_array_equal(np.isnan(dbias), [True, False])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda dy, x: grad.batch_norm(dy, x, None, np.float32([0.5] * 40), np.float32([2.0] * 40)),
+        lambda dy, x: grad.layer_norm(dy, x, None, eps=0.0),
+        lambda dy, x: grad.layer_norm(dy, x, None, axis=0, eps=0.0),
+        lambda dy, x: (*grad.rms_norm(dy, x, None, eps=0.0), dy.sum(0, np.float64)),
+        lambda dy, x: (*grad.rms_norm(dy, x, None, axis=0, eps=0.0), dy.sum(0, np.float64)),
+    ],
+    ids=["batch_norm", "layer_norm", "layer_norm, axis 0", "rms_norm", "rms_norm, axis 0"],
+)
+def test_gradients_beyond_the_chains(function):
+    """Where sums of a few float32 overflow or are NaN, they are made again in binary64: those, and no others."""
+    x, dy = normal((96, 40), np.float32), normal((96, 40), np.float32, 1)
+    signs = np.where((np.arange(96)[:, None] // 2 + np.arange(40) // 2) % 2, 1, -1)
+    large = (signs * 3e38).astype(np.float32)
+    dx, _, dbias = function(large, x)
+    assert np.isfinite(dx).mean() > 0.5
+    assert (dbias == 0).all()
+    mixed = dy.copy()
+    mixed[8, 5] = np.nan
+    mixed[8:12, 20] = 3e38, 3e38, -3e38, -3e38
+    expected, got = function(dy, x), function(mixed, x)
+    for a, b in zip(got, expected, strict=True):
+        differs = ~((a == b) | np.isnan(a))
+        touched = np.zeros(a.shape, bool)
+        touched[..., [5, 20]] = True
+        if a.ndim == 2 or len(a) == 96:
+            touched[8:12] = True
+        assert not (differs & ~touched).any()
+        assert not np.isnan(a[~touched]).any()
 
 
 @pytest.mark.parametrize("name", [row.name for row in OPERATORS if not row.parameters])

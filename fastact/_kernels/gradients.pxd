@@ -6,6 +6,54 @@ cdef void products_of_row(
 cdef void weighted_products_of_row(
     const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, wides total, wides product
 ) noexcept nogil
+cdef real deviation(real x, real mean, real mean_low, real scale) noexcept nogil
+cdef (real, real) slopes_of_4(
+    const real* dy, size dy_step, const real* x, size x_step, real mean, real mean_low, real scale
+) noexcept nogil
+cdef (real, real) weighted_slopes_of_4(
+    const real* dy, size dy_step, const real* x, size x_step, const real* weight, size weight_step, real mean,
+    real mean_low, real scale
+) noexcept nogil
+cdef bint in_range(wide total, wide product) noexcept nogil
+@cython.locals(few=size)
+cdef size count_out_of_range(size width, const wide* total, const wide* product) noexcept nogil
+@cython.locals(fits=bint)
+cdef void replace_out_of_range(
+    size width, wides total, wides product, const wide* other_total, const wide* other_product
+) noexcept nogil
+cdef void unscale(size width, wides product, const real* scale) noexcept nogil
+cdef void add_8_slopes_of_columns(
+    const real* dy, size dy_step, const real* x, size x_step, size width, const real* mean, const real* mean_low,
+    const real* scale, wides total, wides product
+) noexcept nogil
+cdef void add_slopes_of_columns(
+    const real* dy, const real* x, size width, const real* mean, const real* mean_low, const real* scale, wides total,
+    wides product
+) noexcept nogil
+cdef void normal_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void normal_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void add_8_weighted_of_columns(
+    const real* dy, size dy_step, const real* x, size x_step, const real* weight, size weight_step, size width,
+    const real* mean, const real* mean_low, const real* scale, wides total, wides product
+) noexcept nogil
+cdef void add_weighted_of_columns(
+    const real* dy, const real* x, real weight, size width, const real* mean, const real* mean_low, const real* scale,
+    wides total, wides product
+) noexcept nogil
+cdef void add_4_weighted_of_row(
+    const real* dy, const real* x, const real* weight, real mean, real mean_low, real scale, wides total, wides product
+) noexcept nogil
+cdef void add_weighted_of_row(
+    const real* dy, const real* x, const real* weight, real mean, real mean_low, real scale, wides total, wides product
+) noexcept nogil
+cdef void chained_products_of_weighted_row(
+    const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, real scale, wides total,
+    wides product, real* rest
+) noexcept nogil
+cdef void products_of_weighted_rows(
+    const real* dy, size dy_step, const real* x, size x_step, const real* weight, size weight_step, size n, size rows,
+    const real* mean, const real* mean_low, const real* scale, wide* scratch
+) noexcept nogil
 cdef (wide, wide) both_sums(wide* lanes) noexcept nogil
 cdef void products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weighted_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -19,6 +67,7 @@ cdef void products_columns(char** args, const Py_ssize_t* lengths) noexcept nogi
 cdef void weighted_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void combine_products(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void normal_products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weighted_products_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef real grad_normalized(
     real g, real x, real mean, real mean_low, real c1, real c2, real scale
@@ -45,6 +94,18 @@ cdef void add_normalized(
 ) noexcept nogil
 cdef void add_normalized_columns(
     const real* dy, const real* x, real mean, real mean_low, real scale, size width, wides total, wides product
+) noexcept nogil
+cdef (real, real) normalized_slopes_of_4(
+    const real* dy, size dy_step, const real* x, size x_step, const real* mean, const real* mean_low,
+    const real* scale, size step
+) noexcept nogil
+cdef void add_8_normalized_columns(
+    const real* dy, size dy_step, const real* x, size x_step, const real* mean, const real* mean_low,
+    const real* scale, size step, size width, wides total, wides product
+) noexcept nogil
+cdef void normalized_columns(
+    const real* dy, size dy_step, const real* x, size x_step, const real* mean, const real* mean_low,
+    const real* scale, size step, size rows, size width, wide* total, wide* product
 ) noexcept nogil
 cdef void normalized_products_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalized_products_row(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -53,19 +53,12 @@ def products_row(args, lengths):
 
 
 def weighted_products_row(args, lengths):
+    dy, x, weight, n = operand(args, X), operand(args, X + 1), operand(args, X + 2), lengths[ROWS]
     scratch, piece = numbers(args, SCRATCH), numbers(args, PIECES)
-    mean, mean_low = mean_parts(numbers(args, STATS), lengths[KEPT])
-    weighted_products_of_row(
-        operand(args, X),
-        operand(args, X + 1),
-        operand(args, X + 2),
-        lengths[ROWS],
-        mean,
-        mean_low,
-        scratch,
-        scratch + LANES,
-    )
-    piece[0], piece[1] = both_sums(scratch)
+    facts = reals(scratch + 5 * GRID)
+    facts_of_rows(numbers(args, STATS), lengths[KEPT], 1, facts, facts + 1, facts + 2)
+    products_of_weighted_rows(dy, n, x, n, weight, n, n, 1, facts, facts + 1, facts + 2, scratch)
+    piece[0], piece[1] = scratch[0], scratch[GRID]
 
 
 def add_products(dy, x, width, mean, mean_low, total, product):
@@ -95,22 +88,212 @@ def products_columns(args, lengths):
 def weighted_products_columns(args, lengths):
     """Take one weight for each row of columns."""
     dy, x, weight = operand(args, X), operand(args, X + 1), operand(args, X + 2)
-    width, piece = lengths[WIDTH], numbers(args, PIECES)
-    mean, mean_low = reals(numbers(args, SCRATCH)), reals(numbers(args, SCRATCH) + width)
-    for j in range(width):
-        mean[j], mean_low[j] = mean_parts(numbers(args, STATS) + j, lengths[KEPT])
-    clear(piece, piece + width, width)
-    for i in range(lengths[ROWS]):
-        add_weighted_products(
-            dy + i * lengths[STEP],
-            x + i * lengths[STEP + 1],
-            weight[i * lengths[STEP + 2]],
+    dy_step, x_step, weight_step = lengths[STEP], lengths[STEP + 1], lengths[STEP + 2]
+    rows, width, total, scratch = lengths[ROWS], lengths[WIDTH], numbers(args, PIECES), numbers(args, SCRATCH)
+    mean, mean_low, scale, product = reals(scratch), reals(scratch + width), reals(scratch + 2 * width), total + width
+    facts_of_rows(numbers(args, STATS), lengths[KEPT], width, mean, mean_low, scale)
+    clear(total, product, width)
+    for i in range(rows // 8):
+        add_8_weighted_of_columns(
+            dy + 8 * i * dy_step,
+            dy_step,
+            x + 8 * i * x_step,
+            x_step,
+            weight + 8 * i * weight_step,
+            weight_step,
             width,
             mean,
             mean_low,
-            piece,
-            piece + width,
+            scale,
+            total,
+            product,
         )
+    for i in range(rows // 8 * 8, rows):
+        some_dy, some_x, scalar = dy + i * dy_step, x + i * x_step, weight[i * weight_step]
+        add_weighted_of_columns(some_dy, some_x, scalar, width, mean, mean_low, scale, total, product)
+    unscale(width, product, scale)
+    if count_out_of_range(width, total, product) > 0:
+        wide_total, wide_product = scratch + 3 * width, scratch + 4 * width
+        clear(wide_total, wide_product, width)
+        for i in range(rows):
+            some_dy, some_x, scalar = dy + i * dy_step, x + i * x_step, weight[i * weight_step]
+            add_weighted_products(some_dy, some_x, scalar, width, mean, mean_low, wide_total, wide_product)
+        replace_out_of_range(width, total, product, wide_total, wide_product)
+
+
+# Where the deviations have a scale: a few terms in the arrays' precision, then one addition in binary64 (chains.py).
+# What dy is multiplied by is about 1: no product leaves float32 if dy does not. Sums that did so, or are NaN, are made
+# again.
+
+
+def deviation(x, mean, mean_low, scale):
+    return ((x - mean) - mean_low) * scale
+
+
+def slopes_of_4(dy, dy_step, x, x_step, mean, mean_low, scale):
+    """Return sum(dy) and sum(dy*z), z the scaled deviations."""
+    p = dy[0] * deviation(x[0], mean, mean_low, scale)
+    p = multiply_add(dy[dy_step], deviation(x[x_step], mean, mean_low, scale), p)
+    p = multiply_add(dy[2 * dy_step], deviation(x[2 * x_step], mean, mean_low, scale), p)
+    p = multiply_add(dy[3 * dy_step], deviation(x[3 * x_step], mean, mean_low, scale), p)
+    return (dy[0] + dy[dy_step]) + (dy[2 * dy_step] + dy[3 * dy_step]), p
+
+
+def weighted_slopes_of_4(dy, dy_step, x, x_step, weight, weight_step, mean, mean_low, scale):
+    """Do the same with dy*weight."""
+    a, b = dy[0] * weight[0], dy[dy_step] * weight[weight_step]
+    c, d = dy[2 * dy_step] * weight[2 * weight_step], dy[3 * dy_step] * weight[3 * weight_step]
+    p = a * deviation(x[0], mean, mean_low, scale)
+    p = multiply_add(b, deviation(x[x_step], mean, mean_low, scale), p)
+    p = multiply_add(c, deviation(x[2 * x_step], mean, mean_low, scale), p)
+    p = multiply_add(d, deviation(x[3 * x_step], mean, mean_low, scale), p)
+    return (a + b) + (c + d), p
+
+
+def in_range(total, product):
+    return wide_magnitude(total) <= LARGEST and wide_magnitude(product) <= LARGEST
+
+
+def count_out_of_range(width, total, product):
+    few = 0
+    for j in range(width):
+        few = few + (0 if in_range(total[j], product[j]) else 1)
+    return few
+
+
+def replace_out_of_range(width, total, product, other_total, other_product):
+    for j in range(width):
+        fits = in_range(total[j], product[j])
+        total[j] = total[j] if fits else other_total[j]
+        product[j] = product[j] if fits else other_product[j]
+
+
+def unscale(width, product, scale):
+    for j in range(width):
+        product[j] = product[j] / scale[j]
+
+
+def add_8_slopes_of_columns(dy, dy_step, x, x_step, width, mean, mean_low, scale, total, product):
+    for j in range(width):
+        s, p = slopes_of_4(dy + j, dy_step, x + j, x_step, mean[j], mean_low[j], scale[j])
+        t, q = slopes_of_4(dy + 4 * dy_step + j, dy_step, x + 4 * x_step + j, x_step, mean[j], mean_low[j], scale[j])
+        total[j] = total[j] + (s + t)
+        product[j] = product[j] + (p + q)
+
+
+def add_slopes_of_columns(dy, x, width, mean, mean_low, scale, total, product):
+    for j in range(width):
+        total[j] = total[j] + dy[j]
+        product[j] = product[j] + dy[j] * deviation(x[j], mean[j], mean_low[j], scale[j])
+
+
+def normal_products_row(args, lengths):
+    products_row(args, lengths)
+
+
+def normal_products_columns(args, lengths):
+    """As `products_columns`, by chains."""
+    dy, x, dy_step, x_step = operand(args, X), operand(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    rows, width, total, scratch = lengths[ROWS], lengths[WIDTH], numbers(args, PIECES), numbers(args, SCRATCH)
+    mean, mean_low, scale, product = reals(scratch), reals(scratch + width), reals(scratch + 2 * width), total + width
+    facts_of_rows(numbers(args, STATS), lengths[KEPT], width, mean, mean_low, scale)
+    clear(total, product, width)
+    for i in range(rows // 8):
+        some_dy, some_x = dy + 8 * i * dy_step, x + 8 * i * x_step
+        add_8_slopes_of_columns(some_dy, dy_step, some_x, x_step, width, mean, mean_low, scale, total, product)
+    for i in range(rows // 8 * 8, rows):
+        add_slopes_of_columns(dy + i * dy_step, x + i * x_step, width, mean, mean_low, scale, total, product)
+    unscale(width, product, scale)
+    if count_out_of_range(width, total, product) > 0:
+        wide_total, wide_product = scratch + 3 * width, scratch + 4 * width
+        clear(wide_total, wide_product, width)
+        for i in range(rows):
+            add_products(dy + i * dy_step, x + i * x_step, width, mean, mean_low, wide_total, wide_product)
+        replace_out_of_range(width, total, product, wide_total, wide_product)
+
+
+def add_8_weighted_of_columns(
+    dy, dy_step, x, x_step, weight, weight_step, width, mean, mean_low, scale, total, product
+):
+    for j in range(width):
+        s, p = weighted_slopes_of_4(dy + j, dy_step, x + j, x_step, weight, weight_step, mean[j], mean_low[j], scale[j])
+        t, q = weighted_slopes_of_4(
+            dy + 4 * dy_step + j,
+            dy_step,
+            x + 4 * x_step + j,
+            x_step,
+            weight + 4 * weight_step,
+            weight_step,
+            mean[j],
+            mean_low[j],
+            scale[j],
+        )
+        total[j] = total[j] + (s + t)
+        product[j] = product[j] + (p + q)
+
+
+def add_weighted_of_columns(dy, x, weight, width, mean, mean_low, scale, total, product):
+    for j in range(width):
+        g = dy[j] * weight
+        total[j] = total[j] + g
+        product[j] = product[j] + g * deviation(x[j], mean[j], mean_low[j], scale[j])
+
+
+def add_4_weighted_of_row(dy, x, weight, mean, mean_low, scale, total, product):
+    for j in range(CHAINS):
+        s, p = weighted_slopes_of_4(dy + j, CHAINS, x + j, CHAINS, weight + j, CHAINS, mean, mean_low, scale)
+        total[j] = total[j] + s
+        product[j] = product[j] + p
+
+
+def add_weighted_of_row(dy, x, weight, mean, mean_low, scale, total, product):
+    for j in range(CHAINS):
+        g = dy[j] * weight[j]
+        total[j] = total[j] + g
+        product[j] = product[j] + g * deviation(x[j], mean, mean_low, scale)
+
+
+def chained_products_of_weighted_row(dy, x, weight, n, mean, mean_low, scale, total, product, rest):
+    """Leave sum(g) and sum(g*z) in `CHAINS` lanes."""
+    clear(total, product, CHAINS)
+    for block in range(n // (4 * CHAINS)):
+        i = block * 4 * CHAINS
+        add_4_weighted_of_row(dy + i, x + i, weight + i, mean, mean_low, scale, total, product)
+    for block in range(n // (4 * CHAINS) * 4, n // CHAINS):
+        i = block * CHAINS
+        add_weighted_of_row(dy + i, x + i, weight + i, mean, mean_low, scale, total, product)
+    if n % CHAINS > 0:
+        i = n // CHAINS * CHAINS
+        pad_lanes(rest, dy + i, n - i, ZERO)
+        pad_lanes(rest + LANES, x + i, n - i, mean)
+        pad_lanes(rest + 2 * LANES, weight + i, n - i, ZERO)
+        add_weighted_of_row(rest, rest + LANES, rest + 2 * LANES, mean, mean_low, scale, total, product)
+
+
+def products_of_weighted_rows(dy, dy_step, x, x_step, weight, weight_step, n, rows, mean, mean_low, scale, scratch):
+    """Leave sum(g) and sum(g*d) of at most ROWS_AT_ONCE rows in scratch, GRID apart; as many as the cache holds."""
+    rest, lanes = reals(scratch + 3 * GRID), scratch + 4 * GRID
+    for i in range(rows):
+        chained_products_of_weighted_row(
+            dy + i * dy_step,
+            x + i * x_step,
+            weight + i * weight_step,
+            n,
+            mean[i],
+            mean_low[i],
+            scale[i],
+            scratch + i * CHAINS,
+            scratch + GRID + i * CHAINS,
+            rest,
+        )
+    fold_chains(scratch, scratch + 2 * GRID, rows)
+    fold_chains(scratch + GRID, scratch + 2 * GRID, rows)
+    unscale(rows, scratch + GRID, scale)
+    for i in range(rows if count_out_of_range(rows, scratch, scratch + GRID) > 0 else 0):
+        if not in_range(scratch[i], scratch[GRID + i]):
+            row, g, weights = x + i * x_step, dy + i * dy_step, weight + i * weight_step
+            weighted_products_of_row(g, row, weights, n, mean[i], mean_low[i], lanes, lanes + LANES)
+            scratch[i], scratch[GRID + i] = both_sums(lanes)
 
 
 def combine_products(args, lengths):
@@ -132,6 +315,10 @@ def combine_products(args, lengths):
 
 
 def products_combine(args, lengths):
+    combine_products(args, lengths)
+
+
+def normal_products_combine(args, lengths):
     combine_products(args, lengths)
 
 
@@ -231,16 +418,32 @@ def grad_weighted_apply_columns(args, lengths):
 def grad_weighted_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache: both passes. Nobody wants the sums."""
     dy, x, weight, dx = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
-    n, kept, scratch = lengths[ROWS], lengths[KEPT], numbers(args, SCRATCH)
-    for i in range(lengths[WIDTH]):
-        stats = numbers(args, STATS) + i
-        mean, mean_low = mean_parts(stats, kept)
-        g, row, weights = dy + i * lengths[STEP], x + i * lengths[STEP + 1], weight + i * lengths[STEP + 2]
-        weighted_products_of_row(g, row, weights, n, mean, mean_low, scratch, scratch + LANES)
-        total, product = both_sums(scratch)
-        c1, c2 = narrow(total * stats[4 * kept]), narrow(product * stats[5 * kept])
-        scale = narrow(stats[6 * kept])
-        grad_weighted_row(g, row, weights, dx + i * lengths[STEP + 3], n, mean, mean_low, c1, c2, scale)
+    dy_step, x_step, weight_step, dx_step = lengths[STEP], lengths[STEP + 1], lengths[STEP + 2], lengths[STEP + 3]
+    n, rows, kept, scratch = lengths[ROWS], lengths[WIDTH], lengths[KEPT], numbers(args, SCRATCH)
+    mean, at_once = reals(scratch + 5 * GRID), rows_at_once(lengths[ROWS])
+    mean_low, scale = mean + ROWS_AT_ONCE, mean + 2 * ROWS_AT_ONCE
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        stats, g, some_x = numbers(args, STATS) + first, dy + first * dy_step, x + first * x_step
+        weights = weight + first * weight_step
+        facts_of_rows(stats, kept, some, mean, mean_low, scale)
+        products_of_weighted_rows(
+            g, dy_step, some_x, x_step, weights, weight_step, n, some, mean, mean_low, scale, scratch
+        )
+        for i in range(some):
+            grad_weighted_row(
+                g + i * dy_step,
+                some_x + i * x_step,
+                weights + i * weight_step,
+                dx + (first + i) * dx_step,
+                n,
+                mean[i],
+                mean_low[i],
+                narrow(scratch[i] * stats[4 * kept + i]),
+                narrow(scratch[GRID + i] * stats[5 * kept + i]),
+                narrow(stats[6 * kept + i]),
+            )
 
 
 # ---- Gradients of weight and bias of layer_norm: sums along the kept axes. Arrays: dy, x, mean, its low part, 1/std.
@@ -261,20 +464,75 @@ def add_normalized_columns(dy, x, mean, mean_low, scale, width, total, product):
         product[j] = wide_multiply_add(g, ((x[j] - mean) - mean_low) * scale, product[j])
 
 
-def normalized_products_columns(args, lengths):
-    piece, width = numbers(args, PIECES), lengths[WIDTH]
-    clear(piece, piece + width, width)
-    for i in range(lengths[ROWS]):
-        add_normalized_columns(
-            operand(args, X) + i * lengths[STEP],
-            operand(args, X + 1) + i * lengths[STEP + 1],
-            operand(args, X + 2)[i * lengths[STEP + 2]],
-            operand(args, X + 3)[i * lengths[STEP + 3]],
-            operand(args, X + 4)[i * lengths[STEP + 4]],
-            width,
-            piece,
-            piece + width,
+def normalized_slopes_of_4(dy, dy_step, x, x_step, mean, mean_low, scale, step):
+    """As `slopes_of_4`; each has a mean and a scale of its own."""
+    p = dy[0] * deviation(x[0], mean[0], mean_low[0], scale[0])
+    p = multiply_add(dy[dy_step], deviation(x[x_step], mean[step], mean_low[step], scale[step]), p)
+    two = deviation(x[2 * x_step], mean[2 * step], mean_low[2 * step], scale[2 * step])
+    three = deviation(x[3 * x_step], mean[3 * step], mean_low[3 * step], scale[3 * step])
+    p = multiply_add(dy[3 * dy_step], three, multiply_add(dy[2 * dy_step], two, p))
+    return (dy[0] + dy[dy_step]) + (dy[2 * dy_step] + dy[3 * dy_step]), p
+
+
+def add_8_normalized_columns(dy, dy_step, x, x_step, mean, mean_low, scale, step, width, total, product):
+    later = 4 * step
+    for j in range(width):
+        s, p = normalized_slopes_of_4(dy + j, dy_step, x + j, x_step, mean, mean_low, scale, step)
+        t, q = normalized_slopes_of_4(
+            dy + 4 * dy_step + j,
+            dy_step,
+            x + 4 * x_step + j,
+            x_step,
+            mean + later,
+            mean_low + later,
+            scale + later,
+            step,
         )
+        total[j] = total[j] + (s + t)
+        product[j] = product[j] + (p + q)
+
+
+def normalized_columns(dy, dy_step, x, x_step, mean, mean_low, scale, step, rows, width, total, product):
+    """Add up dy and dy*z, in binary64."""
+    for i in range(rows):
+        j = i * step
+        some_dy, some_x = dy + i * dy_step, x + i * x_step
+        add_normalized_columns(some_dy, some_x, mean[j], mean_low[j], scale[j], width, total, product)
+
+
+def normalized_products_columns(args, lengths):
+    dy, x, dy_step, x_step = operand(args, X), operand(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    mean, mean_low, scale = operand(args, X + 2), operand(args, X + 3), operand(args, X + 4)
+    # The three lie side by side.
+    rows, width, step, scratch = lengths[ROWS], lengths[WIDTH], lengths[STEP + 2], numbers(args, SCRATCH)
+    total, product = numbers(args, PIECES), numbers(args, PIECES) + width
+    clear(total, product, width)
+    for block in range(rows // 8):
+        i = 8 * block
+        j = i * step
+        add_8_normalized_columns(
+            dy + i * dy_step,
+            dy_step,
+            x + i * x_step,
+            x_step,
+            mean + j,
+            mean_low + j,
+            scale + j,
+            step,
+            width,
+            total,
+            product,
+        )
+    i = rows // 8 * 8
+    j = i * step
+    some_dy, some_x = dy + i * dy_step, x + i * x_step
+    normalized_columns(
+        some_dy, dy_step, some_x, x_step, mean + j, mean_low + j, scale + j, step, rows - i, width, total, product
+    )
+    if count_out_of_range(width, total, product) > 0:
+        clear(scratch, scratch + width, width)
+        normalized_columns(dy, dy_step, x, x_step, mean, mean_low, scale, step, rows, width, scratch, scratch + width)
+        replace_out_of_range(width, total, product, scratch, scratch + width)
 
 
 def normalized_products_row(args, lengths):
