@@ -33,6 +33,8 @@ cdef enum:
     # Where there are enough rows for all threads: as many bytes of x leave room for those of y.
     LONGEST_OF_MANY = 524288
     MANY_ROWS = 8
+    # Elements of arrays that stay in the second-level cache.
+    SECOND_LEVEL = 262144
     # Elements of a chunk: with fewer, planes that are apart in memory are read one by one, and gradients of (32, 64, 14, 14)
     # take a third more. And how many stay in one thread; those that do not are cut in enough chunks to be shared fairly.
     CHUNK = 32768
@@ -74,8 +76,8 @@ cdef struct Job:
     Py_ssize_t rows
     Py_ssize_t planes
     Py_ssize_t per_chunk
-    # eps, and the lowest result: 0 for relu, else -inf.
-    double parameters[2]
+    # eps, the lowest result (0 for relu, else -inf), and 1 for arrays beyond the second-level cache, else 0.
+    double parameters[3]
     double* stats
     bint has_failed
 
@@ -301,6 +303,7 @@ cdef bint run(Job* job, str name, str activation) except -1:
             KERNELS[precision][f"scalar_{activation}"], b"void (char **, Py_ssize_t)"
         )
     job.has_failed = False
+    job.parameters[2] = job.outer * job.rows * job.planes * job.n > SECOND_LEVEL
     job.per_chunk = rows_of_chunk(job)
     callers = enter_environment()
     with nogil:

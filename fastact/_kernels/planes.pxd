@@ -5,7 +5,8 @@ cdef enum:
     PLANE_PIECES = 1024
     # Elements of rows that are worked on together where the sums need no copy: they stay in the second-level cache.
     PLANES_AT_ONCE = 32768
-    # Shorter planes are written without fetching what is written next: it takes 20 cycles a plane.
+    # Shorter planes are written without asking, for every tile of theirs, for what is written next: it takes 20 cycles a
+    # plane. As many elements ahead of them is fetched.
     LONG_PLANE = 1024
     # Where in the scratch the statistics of these rows are: behind all else.
     PLANE_FACTS = 8192
@@ -22,7 +23,7 @@ cdef wide* moments_of_planes(
     const real* x, size row_step, size step, size n, size count, size rows, wide* scratch, wide eps
 ) noexcept nogil
 cdef void normalize_plane(
-    const real* x, output y, size n, real mean, real scale, real bias, real lowest
+    const real* x, output y, size n, bint is_far, real mean, real scale, real bias, real lowest
 ) noexcept nogil
 cdef void facts_of_planes(
     const real* x, size row_step, size step, size n, size count, size rows, wide* scratch, wide eps, wides facts
@@ -34,22 +35,27 @@ cdef void parts_of_rows(
 ) noexcept nogil
 cdef void normalize_rows(
     const real* x, size x_step, size x_plane, output y, size y_step, size y_plane, size n, size count, size rows,
-    const real* mean, const real* scale, const real* rest, real lowest
+    bint is_far, const real* mean, const real* scale, const real* rest, real lowest
 ) noexcept nogil
 cdef void normalize_groups(
     const real* x, size x_step, size x_plane, output y, size y_step, size y_plane, size n, size count, size rows,
-    const wide* weight, const wide* bias, size step, size plane_step, wide* facts, real lowest
+    bint is_far, const wide* weight, const wide* bias, size step, size plane_step, wide* facts, real lowest
 ) noexcept nogil
+@cython.locals(is_far=bint)
 cdef void normalize_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(is_far=bint)
 cdef void affine_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void add_gradients(
-    const real* dy, const real* x, real mean, real mean_low, real scale, output total, output product
+cdef void pad_chains(real* target, const real* source, size n, real rest) noexcept nogil
+cdef void add_4_slopes_of_row(
+    const real* dy, const real* x, real mean, real mean_low, real scale, wides total, wides product
 ) noexcept nogil
-cdef void add_chains(const real* total, const real* product, wides totals, wides products) noexcept nogil
-cdef void clear_chains(output total, output product) noexcept nogil
+cdef void add_3_slopes_of_row(
+    const real* dy, const real* x, const real* last_dy, const real* last_x, real mean, real mean_low, real scale,
+    wides total, wides product
+) noexcept nogil
 cdef void products_of_plane(
     const real* dy, const real* x, size n, real mean, real mean_low, real scale, wides totals, wides products,
-    real* room
+    real* rest
 ) noexcept nogil
 cdef (wide, wide) products_without_chains(
     const real* dy, size dy_step, const real* x, size x_step, size n, size count, real mean, real mean_low,

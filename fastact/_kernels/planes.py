@@ -73,11 +73,14 @@ def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
 
 
 # ---- (x - mean)*scale + bias. Arrays: x, y; weight and bias in binary64. Statistics: the moments', if they are wanted.
-# Parameters: eps, the lowest y.
+# Parameters: eps, the lowest y, whether the arrays are beyond the second-level cache: then the planes to come are
+# fetched.
 
 
-def normalize_plane(x, y, n, mean, scale, bias, lowest):
+def normalize_plane(x, y, n, is_far, mean, scale, bias, lowest):
     if n < LONG_PLANE:
+        for block in range((n + LANES - 1) // LANES if is_far else 0):
+            will_write_lanes(y + LONG_PLANE + block * LANES)
         normalize_elements(x, y, n, mean, scale, bias, lowest)
     else:
         normalize_long(x, y, n, mean, scale, bias, lowest)
@@ -90,16 +93,16 @@ def parts_of_rows(facts, rows, weight, bias, step, mean, scale, rest):
         rest[i] = offset(narrow(bias[i * step]), mean_low, scale[i])
 
 
-def normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, rows, mean, scale, rest, lowest):
+def normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, rows, is_far, mean, scale, rest, lowest):
     """Write some rows, each with one weight: in the order of memory."""
     for plane in range(count):
         for i in range(rows):
             source, target = x + i * x_step + plane * x_plane, y + i * y_step + plane * y_plane
-            normalize_plane(source, target, n, mean[i], scale[i], rest[i], lowest)
+            normalize_plane(source, target, n, is_far, mean[i], scale[i], rest[i], lowest)
 
 
 def normalize_groups(
-    x, x_step, x_plane, y, y_step, y_plane, n, count, rows, weight, bias, step, plane_step, facts, lowest
+    x, x_step, x_plane, y, y_step, y_plane, n, count, rows, is_far, weight, bias, step, plane_step, facts, lowest
 ):
     """Write some rows, each with a weight for each of its planes."""
     for i in range(rows):
@@ -109,7 +112,7 @@ def normalize_groups(
             scale = narrow(facts[3 * ROWS_AT_ONCE + i] * weight[place])
             rest = offset(narrow(bias[place]), mean_low, scale)
             source, target = x + i * x_step + plane * x_plane, y + i * y_step + plane * y_plane
-            normalize_plane(source, target, n, mean, scale, rest, lowest)
+            normalize_plane(source, target, n, is_far, mean, scale, rest, lowest)
 
 
 def facts_of_planes(x, row_step, step, n, count, rows, scratch, eps, facts):
@@ -148,6 +151,7 @@ def normalize_planes(args, lengths):
     x_step, x_plane, y_step, y_plane = lengths[STEP], lengths[PLANE], lengths[STEP + 1], lengths[PLANE + 1]
     step, plane_step, scratch = lengths[STEP + 2], lengths[PLANE + 2], numbers(args, SCRATCH)
     eps, lowest = numbers(args, PARAMETERS)[0], narrow(numbers(args, PARAMETERS)[1])
+    is_far = numbers(args, PARAMETERS)[2] > 0.0
     mean, scale, rest = reals(scratch), reals(scratch + GRID), reals(scratch + 2 * GRID)
     facts = scratch + PLANE_FACTS
     # Rows whose planes are apart are written together, so that memory is gone through in longer stretches.
@@ -162,10 +166,25 @@ def normalize_planes(args, lengths):
             keep_facts(facts, some, kept, numbers(args, STATS) + first)
         if plane_step == 0:
             parts_of_rows(facts, some, weight, bias, step, mean, scale, rest)
-            normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, some, mean, scale, rest, lowest)
+            normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, some, is_far, mean, scale, rest, lowest)
         else:
             normalize_groups(
-                x, x_step, x_plane, y, y_step, y_plane, n, count, some, weight, bias, step, plane_step, facts, lowest
+                x,
+                x_step,
+                x_plane,
+                y,
+                y_step,
+                y_plane,
+                n,
+                count,
+                some,
+                is_far,
+                weight,
+                bias,
+                step,
+                plane_step,
+                facts,
+                lowest,
             )
 
 
@@ -175,13 +194,16 @@ def normalize_planes(args, lengths):
 def affine_planes(args, lengths):
     n, count, rows = lengths[ROWS], lengths[COUNT], lengths[WIDTH]
     scale, shift, step, plane_step = numbers(args, X + 2), numbers(args, X + 3), lengths[STEP + 2], lengths[PLANE + 2]
-    lowest = narrow(numbers(args, PARAMETERS)[1])
+    lowest, is_far = narrow(numbers(args, PARAMETERS)[1]), numbers(args, PARAMETERS)[2] > 0.0
     for plane in range(count):
         for i in range(rows):
             x = operand(args, X) + i * lengths[STEP] + plane * lengths[PLANE]
             y = output_of(args, X + 1) + i * lengths[STEP + 1] + plane * lengths[PLANE + 1]
             place = i * step + plane * plane_step
             if n < LONG_PLANE:
+                for block in range((n + LANES - 1) // LANES if is_far else 0):
+                    will_read_lanes_later(x + LONG_PLANE + block * LANES)
+                    will_write_lanes(y + LONG_PLANE + block * LANES)
                 scale_and_shift(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
             else:
                 scale_and_shift_long(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
@@ -190,43 +212,51 @@ def affine_planes(args, lengths):
 # ---- The gradient of batch_norm. Arrays: dy, x, dx. Statistics: see gradients.py.
 
 
-def add_gradients(dy, x, mean, mean_low, scale, total, product):
+def pad_chains(target, source, n, rest):
+    """As `pad_lanes`, to four chains: n is less."""
+    if n < LANES:
+        pad_lanes(target, source, n, rest)
+        pad_lanes(target + LANES, source, 0, rest)
+    else:
+        for j in range(LANES):
+            target[j] = source[j]
+        pad_lanes(target + LANES, source + LANES, n - LANES, rest)
+
+
+def add_4_slopes_of_row(dy, x, mean, mean_low, scale, total, product):
     for j in range(CHAINS):
-        total[j] = total[j] + dy[j]
-        product[j] = multiply_add(dy[j], ((x[j] - mean) - mean_low) * scale, product[j])
+        s, p = slopes_of_4(dy + j, CHAINS, x + j, CHAINS, mean, mean_low, scale)
+        total[j] = total[j] + s
+        product[j] = product[j] + p
 
 
-def add_chains(total, product, totals, products):
+def add_3_slopes_of_row(dy, x, last_dy, last_x, mean, mean_low, scale, total, product):
+    """Do the same where the fourth ones are elsewhere."""
     for j in range(CHAINS):
-        totals[j] = totals[j] + total[j]
-        products[j] = products[j] + product[j]
+        p = dy[j] * deviation(x[j], mean, mean_low, scale)
+        p = multiply_add(dy[CHAINS + j], deviation(x[CHAINS + j], mean, mean_low, scale), p)
+        p = multiply_add(dy[2 * CHAINS + j], deviation(x[2 * CHAINS + j], mean, mean_low, scale), p)
+        p = multiply_add(last_dy[j], deviation(last_x[j], mean, mean_low, scale), p)
+        total[j] = total[j] + ((dy[j] + dy[CHAINS + j]) + (dy[2 * CHAINS + j] + last_dy[j]))
+        product[j] = product[j] + p
 
 
-def clear_chains(total, product):
-    for j in range(CHAINS):
-        total[j] = ZERO
-        product[j] = ZERO
-
-
-def products_of_plane(dy, x, n, mean, mean_low, scale, totals, products, room):
-    """Add up dy and dy*(x - mean)*scale in lanes: at most nine terms in their precision, then in binary64.
-
-    What is multiplied is about 1: no product leaves float32 if dy does not.
-    """
-    total, product, rest, other = room, room + CHAINS, room + 2 * CHAINS, room + 2 * CHAINS + LANES
-    blocks = n // CHAINS
-    for chunk in range(max(1, (blocks + 7) // 8)):
-        first = chunk * 8 * CHAINS
-        clear_chains(total, product)
-        for block in range(min(8, blocks - chunk * 8)):
-            i = first + block * CHAINS
-            add_gradients(dy + i, x + i, mean, mean_low, scale, total, product)
-        if n % CHAINS > 0 and chunk * 8 + 8 >= blocks:
-            i = blocks * CHAINS
-            pad_lanes(rest, dy + i, n - i, ZERO)
-            pad_lanes(other, x + i, n - i, mean)
-            add_gradients(rest, other, mean, mean_low, scale, total, product)
-        add_chains(total, product, totals, products)
+def products_of_plane(dy, x, n, mean, mean_low, scale, totals, products, rest):
+    """Add up dy and dy*(x - mean)*scale in lanes, by chains: see `normal_products_columns`."""
+    for block in range(n // (4 * CHAINS)):
+        i = block * 4 * CHAINS
+        add_4_slopes_of_row(dy + i, x + i, mean, mean_low, scale, totals, products)
+    i = n // (4 * CHAINS) * (4 * CHAINS)
+    last = i + 3 * CHAINS
+    if n >= last:
+        # 7 by 7.
+        pad_lanes(rest, dy + last, n - last, ZERO)
+        pad_lanes(rest + LANES, x + last, n - last, mean)
+        add_3_slopes_of_row(dy + i, x + i, rest, rest + LANES, mean, mean_low, scale, totals, products)
+    elif n > i:
+        pad_chains(rest, dy + i, n - i, ZERO)
+        pad_chains(rest + 4 * CHAINS, x + i, n - i, mean)
+        add_4_slopes_of_row(rest, rest + 4 * CHAINS, mean, mean_low, scale, totals, products)
 
 
 def products_without_chains(dy, dy_step, x, x_step, n, count, mean, mean_low, scratch):
