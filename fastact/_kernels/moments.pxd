@@ -56,7 +56,7 @@ cdef void add_16_of_columns(
     const real* x, size step, size width, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void add_16_of_columns_ahead(
-    const real* x, size step, size width, const wide* c, wides total, wides square
+    const real* x, size step, size width, bint is_last, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void add_16_of_narrow_columns_ahead(
     const real* x, size width, const wide* c, wides total, wides square
@@ -99,6 +99,7 @@ cdef void round_moments(
 ) noexcept nogil
 cdef void variance_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 
+cdef wide share_of(wide x, wide n) noexcept nogil
 cdef (wide, wide, wide) moments_of_sums(size n, wide c, wide total, wide square) noexcept nogil
 cdef void inverse_deviations(size width, size n, const wide* inside, wide eps, wides factor) noexcept nogil
 cdef void statistics_of_columns(

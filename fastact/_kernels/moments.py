@@ -247,15 +247,17 @@ def add_16_of_columns(x, step, width, c, total, square):
         square[j] = square[j] + q
 
 
-def add_16_of_columns_ahead(x, step, width, c, total, square):
+def add_16_of_columns_ahead(x, step, width, is_last, c, total, square):
     """As `add_16_of_columns`, and fetch what it reads next: other columns of these rows, then the next 16 rows.
+
+    After the last rows, those columns of the same rows come that are next.
 
     The processor does not follow as many rows by itself.
     """
     later = min(2 * LANES, width)
     for tile in range(width // LANES):
         j = tile * LANES
-        k = j + later if j + later < width else 16 * step + (j + later - width)
+        k = j + later if is_last or j + later < width else 16 * step + (j + later - width)
         for i in range(16):
             will_read_lanes(x + i * step + k)
         add_16_of_columns(x + j, step, LANES, c + j, total + j, square + j)
@@ -297,7 +299,7 @@ def chained_moments_of_columns(x, step, rows, width, is_fetched, c, total, squar
         if is_fetched and step == width and width < LANES:
             add_16_of_narrow_columns_ahead(x + 16 * i * step, width, c, total, square)
         elif is_fetched:
-            add_16_of_columns_ahead(x + 16 * i * step, step, width, c, total, square)
+            add_16_of_columns_ahead(x + 16 * i * step, step, width, i + 1 == rows // 16, c, total, square)
         else:
             add_16_of_columns(x + 16 * i * step, step, width, c, total, square)
     i = rows // 16 * 16
@@ -385,9 +387,14 @@ def combine_moments(pieces, count, width, stats, kept, scratch, eps):
     factors_of_squares(width, n, low, eps, stats + 2 * kept, stats + 3 * kept)
 
 
+def share_of(x, n):
+    """Return x/n; to float32 arrays x*(1/n) is as exact, and many of them take no time."""
+    return x / n if SUM_ROUNDS > ZERO else x * (1.0 / n)
+
+
 def moments_of_sums(n, c, total, square):
     """Return the mean in two parts and the sum of squares about it, of one piece."""
-    share = total / n
+    share = share_of(total, n)
     mean, mean_low = wide_two_sum(c, share)
     inside = square - total * share
     inside = 0.0 if inside < 0.0 else inside
@@ -407,7 +414,7 @@ def statistics_of_columns(width, n, c, total, square, mean, mean_low, inside):
 
 
 def moments_of_piece(piece, n, width, stats, kept, eps):
-    """As `combine_moments` of one piece, with the same bits."""
+    """As `combine_moments` of one piece."""
     c, total, square = piece + width, piece + 2 * width, piece + 3 * width
     statistics_of_columns(width, n, c, total, square, stats, stats + kept, stats + 2 * kept)
     inverse_deviations(width, n, stats + 2 * kept, eps, stats + 3 * kept)
@@ -429,7 +436,7 @@ def moments_combine(args, lengths):
 def round_moments(width, divisor, stats, kept, mean, var):
     for j in range(width):
         mean[j] = narrow(stats[j])
-        var[j] = narrow(stats[2 * kept + j] / divisor)
+        var[j] = narrow(share_of(stats[2 * kept + j], divisor))
 
 
 def variance_combine(args, lengths):
@@ -483,7 +490,7 @@ def round_rows(rows, n, divisor, c, total, square, mean, var):
     for i in range(rows):
         exact, _, inside = moments_of_sums(n, wide_of(c[i]), total[i], square[i])
         mean[i] = narrow(exact)
-        var[i] = narrow(inside / divisor)
+        var[i] = narrow(share_of(inside, divisor))
 
 
 def variance_whole_row(args, lengths):

@@ -44,6 +44,10 @@ cdef enum:
     LONG_PIECE_ROWS = 1024
     # Neighbouring rows of memory are read in long stretches: of 1024 columns at twice the speed of 256, beyond the cache.
     TILE = 1024
+    # Tiles of columns with so few rows that what is known of each column counts: it stays in the first-level cache, and
+    # while it is made the memory brings what was fetched. (16, 2M) takes 0.77 of the time that it takes in tiles of 1024.
+    SHORT_COLUMN = 64
+    NARROW_TILE = 128
     # Columns of a tile whose rows are worked on in one go.
     WHOLE_TILE = 256
     # Pieces of rows with segments shorter than this are packed together.
@@ -199,6 +203,8 @@ cdef void cut(Job* job) noexcept nogil:
             job.whole = NULL
         elif job.whole != NULL or (is_read_twice and job.all_reduced <= WHOLE // WHOLE_TILE * 4):
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
+        if job.results[0] != NULL and job.all_reduced <= SHORT_COLUMN:
+            job.tile = NARROW_TILE
         job.tile = min(job.tile, job.columns)
         if not job.reduces:
             job.piece = min(<Py_ssize_t>PIECE_ROWS, max(<Py_ssize_t>1, CHUNK // job.tile))
