@@ -613,7 +613,7 @@ def test_gradients_of_planes_beyond_the_chains():
 @pytest.mark.parametrize(
     "function",
     [
-        lambda dy, x: grad.batch_norm(dy, x, None, np.float32([0.5] * 40), np.float32([2.0] * 40)),
+        lambda dy, x: grad.batch_norm(dy, x, None, np.float32([0.5] * 80), np.float32([2.0] * 80)),
         lambda dy, x: grad.layer_norm(dy, x, None, eps=0.0),
         lambda dy, x: grad.layer_norm(dy, x, None, axis=0, eps=0.0),
         lambda dy, x: (*grad.rms_norm(dy, x, None, eps=0.0), dy.sum(0, np.float64)),
@@ -623,8 +623,8 @@ def test_gradients_of_planes_beyond_the_chains():
 )
 def test_gradients_beyond_the_chains(function):
     """Where sums of a few float32 overflow or are NaN, they are made again in binary64: those, and no others."""
-    x, dy = normal((96, 40), np.float32), normal((96, 40), np.float32, 1)
-    signs = np.where((np.arange(96)[:, None] // 2 + np.arange(40) // 2) % 2, 1, -1)
+    x, dy = normal((96, 80), np.float32), normal((96, 80), np.float32, 1)
+    signs = np.where((np.arange(96)[:, None] // 2 + np.arange(80) // 2) % 2, 1, -1)
     large = (signs * 3e38).astype(np.float32)
     dx, _, dbias = function(large, x)
     assert np.isfinite(dx).mean() > 0.5
