@@ -118,8 +118,7 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     if given.array.dtype == given.dtype and given.array.size:
         mean, var = np.empty(shape, given.dtype), np.empty(shape, given.dtype)
         options: dict[str, Any] = {"apply": "variance", "is_exact": False, "results": (mean, var)}
-        # eps is infinite: nobody asks for 1/sqrt(var + eps), nor for squares that float32 cannot hold, as it cannot
-        # hold var.
+        # eps is infinite: as in `mean_and_square`.
         run("moments", [given.array], 0, axes, None, PIECE, (np.inf, divisor), **options)
         return mean[()], var[()]
     mean, _, square, _ = mean_and_square(given.array, axes)

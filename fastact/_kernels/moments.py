@@ -482,7 +482,7 @@ def moments_whole_row(args, lengths):
 
 
 def short_rows_at_once(n):
-    """Return of how many rows the moments are found together: what is done for some rows at a time counts for short ones."""
+    """Return of how many rows the moments are found together: of short ones, where what is done at a time counts."""
     return MOST_ROWS if SUM_ROUNDS == ZERO and n <= SHORT_CHAINS else ROWS_AT_ONCE
 
 
