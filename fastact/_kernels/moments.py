@@ -191,7 +191,7 @@ def better_centers(total, n, rows, c):
 
 def moments_of_rows(x, step, n, rows, ahead, scratch, eps):
     """Return the shifts of at most `short_rows_at_once` rows; their sums are left in scratch, see `sums_of_rows`."""
-    c, rest, lanes = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + MOST_ROWS), scratch + 5 * GRID - LANES
+    c, rest, lanes = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + MOST_ROWS), scratch + (5 * GRID - LANES)
     centers(x, step, rows, c)
     if SUM_ROUNDS > ZERO:
         sums_of_rows(x, step, n, rows, c, scratch, rest)
