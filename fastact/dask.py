@@ -167,7 +167,8 @@ def batch_norm(
     options = {"eps": eps, "axis": channel, "activation": activation}
     meta = np.empty((0,) * x.ndim, dtype)
     y = da.blockwise(normalize, axes, x, axes, *operands, dtype=dtype, meta=meta, **options)
-    return (y, mean.astype(dtype), var.astype(dtype)) if return_stats else y
+    mean, var = (numbers.map_blocks(rounded_to, dtype, dtype=dtype) for numbers in (mean, var))
+    return (y, mean, var) if return_stats else y
 
 
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, axis: Axis = -1, eps: float = 1e-5) -> DaskArray:

@@ -100,6 +100,16 @@ def test_batch_norm(chunks, dtype, axis, training):
         np.testing.assert_allclose(result, expected, rtol=4 * epsilon, atol=8 * epsilon if training else 400 * epsilon)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_statistics_that_float16_does_not_hold(training):
+    x = np.array([[60000.0, 1.0], [-60000.0, 2.0]], np.float16)
+    options = {"training": training, "return_stats": True}
+    results = lazy.batch_norm(da.from_array(x, chunks=1), np.zeros(2), np.array([1e9, 1.0]), **options)
+    expected_results = fastact.batch_norm(x, np.zeros(2), np.array([1e9, 1.0]), **options)
+    for result, expected in zip(results, expected_results, strict=True):
+        assert_same(result, expected, ulp=4)
+
+
 def test_batch_norm_of_channels_far_from_zero():
     x = np.random.default_rng(3).normal(1e6, 1.0, (5000, 3)).astype(np.float32)
     y = lazy.batch_norm(da.from_array(x, chunks=(700, 2)), training=True).compute()
