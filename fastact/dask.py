@@ -354,7 +354,7 @@ def dropout(
     axes = tuple(range(x.ndim)) if axis is None else tuple(sorted(checked_axes(axis, x.ndim, "dropout")))
     threshold = threshold_of(p) if training else 0
     seed = seed_of(rng, "dropout") if training else b""
-    if training and 0 < p and threshold < WORDS:
+    if training and p > 0 and threshold < WORDS:
         keep = kept(x, axes, seed, threshold)
         y = da.map_blocks(apply_kept, x, keep, p, dtype=dtype)
     else:

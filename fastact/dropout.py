@@ -301,7 +301,7 @@ def drop(
     y = output(array, out, function)
     threshold = threshold_of(p) if training else 0
     # Also where p is so small that nothing is dropped: what is kept is scaled.
-    is_drawn = bool(training) and 0 < p and threshold < WORDS
+    is_drawn = bool(training) and p > 0 and threshold < WORDS
     is_asked = bool(return_mask)
     seed = seed_of(rng, function) if training else b""
     mask = None

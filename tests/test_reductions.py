@@ -1282,8 +1282,8 @@ NUMBERS = {
 
 
 def assert_same_results(results, others):
-    pairs = zip(*[each if isinstance(each, tuple) else (each,) for each in (results, others)], strict=True)
-    for result, other in pairs:
+    pairs = (each if isinstance(each, tuple) else (each,) for each in (results, others))
+    for result, other in zip(*pairs, strict=True):
         np.testing.assert_array_equal(result, other)
 
 
