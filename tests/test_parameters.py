@@ -1,10 +1,12 @@
 """Parameters: names, defaults, broadcasting, types, errors."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
 
+import sampling
 from cases import CASES, FLOATS, assert_same_bits, each_float
 
 PARAMETRIZED = [case for case in CASES if case.row.parameters]
@@ -42,6 +44,20 @@ def test_by_position_by_name_and_by_default(case, dtype):
         assert_same_bits(case.public(*arrays, **dict(zip(names, parameters, strict=True))), expected)
         by_name = dict(zip(case.array_names, arrays, strict=True)) | dict(zip(names, parameters, strict=True))
         assert_same_bits(case.public(**by_name), expected)
+
+
+@each_float
+@each_parametrized
+def test_nan_stays_nan(case, dtype):
+    """For parameters of any size: of x in an operator, of dy in a gradient."""
+    info = sampling.finfo(dtype)
+    sizes = [0.0, info.smallest_subnormal, 1.0, info.max, np.inf, np.nan]
+    numbers = np.array([*sizes, *[-size for size in sizes]]).astype(dtype)
+    x = np.full(3, np.nan, dtype)
+    for parameters in itertools.product(numbers, repeat=len(case.defaults)):
+        result = case.ufunc(*(x, np.ones_like(x))[: case.arrays], *[np.full_like(x, number) for number in parameters])
+        # 0 times dy is 0 where the derivative is one of a few numbers.
+        assert (np.isnan(result) | (case.is_gradient & (result == 0))).all(), parameters
 
 
 @each_parametrized

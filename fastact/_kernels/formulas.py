@@ -527,7 +527,8 @@ def softplus_scaled(x, beta):
     linear = ZERO if u <= ZERO else x
     y = fma(h, slope, fma(h, slope_low, fma(s, inverse, linear if u < SOFTPLUS_BEND else ZERO)))
     y = y * unit if u < SOFTPLUS_BEND else fma(y, unit, x)
-    y = inverse if absolute(inverse) > LARGEST else y
+    # Plus u, which is NaN where x is, and else far smaller.
+    y = inverse + u if absolute(inverse) > LARGEST else y
     y = copysign(ZERO, beta) if u < SOFTPLUS_EXP_MIN else y
     return x if u > SATURATION else y
 
