@@ -386,6 +386,18 @@ def test_extreme_integers(case):
 
 
 @each_case
+def test_integer_types_of_one_size(case):
+    """All of C's: of long and long long, one is NumPy's int64, and ``dtype=`` may ask for either."""
+    if not case.keeps_integers:
+        return
+    x = np.arange(-3, 9)
+    for name in ("intc", "uintc", "long", "ulong", "longlong", "ulonglong"):
+        result = case.ufunc(*case.same_inputs(abs(x)), dtype=name, casting="unsafe")
+        assert result.dtype.char == np.dtype(name).char
+        assert_same_bits(case.ufunc(*case.same_inputs(abs(x).astype(name))), result)
+
+
+@each_case
 @pytest.mark.parametrize("bad", [*REFUSED, "text", None, Ellipsis, 1j], ids=repr)
 def test_types_that_are_refused(case, bad):
     arguments = case.same_inputs(bad)

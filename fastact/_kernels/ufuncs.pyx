@@ -177,9 +177,10 @@ class Types(NamedTuple):
 
 
 BOOL = (Types("bool", "float32", "float32", "float32"),)
+# All of C's: int64 is one of two types of that size, and ``dtype=`` may ask for the other one.
 INTEGERS = tuple(
-    Types(name, name, name, "integers", f"_{name}")
-    for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+    Types(name, name, name, "integers", f"_{np.dtype(name).name}")
+    for name in ("byte", "ubyte", "short", "ushort", "intc", "uintc", "long", "ulong", "longlong", "ulonglong")
 )
 FLOATING = (
     Types("float16", "float16", "float16", "float32"),
