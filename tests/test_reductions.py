@@ -382,6 +382,18 @@ def test_columns_know_nothing_of_their_neighbours(rows):
             assert_same_bits(np.delete(got, 17), np.delete(before, 17))
 
 
+@each_dtype
+@pytest.mark.parametrize("rows", [256, 257, 259, 300, 1024])
+@pytest.mark.parametrize("name", SOFTMAX)
+def test_columns_whose_rows_share_places_in_the_cache(name, rows, dtype):
+    """They are copied: the result is that of columns alone, for any rest of rows and of columns, in place too."""
+    x = normal((rows, 1024), dtype, seed=rows)[:, :531]
+    expected = FUNCTIONS[name](np.ascontiguousarray(x[:, 468:]), axis=0)
+    assert_same_bits(FUNCTIONS[name](x, axis=0)[:, 468:], expected)
+    FUNCTIONS[name](x, axis=0, out=x)
+    assert_same_bits(x[:, 468:], expected)
+
+
 @pytest.mark.parametrize(
     "shape", [(20_001, 16), (15_007, 21), (70_001, 63), (9001, 70), (2500, 950), (4100, 1030), (17, 250_007)]
 )

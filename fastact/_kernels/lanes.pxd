@@ -18,6 +18,11 @@ cdef enum:
     QUICK_ROW = 1024
     # Rows of columns that are worked on together: the sums stay in registers.
     ROWS_TOGETHER = 4
+    # How many rows of columns further on the places of results are fetched. 4 and 16 are no better.
+    ROWS_AHEAD = 8
+    # Whole columns of more rows than this, so many elements or a multiple of them apart, are copied: see `share_places`.
+    ROWS_OF_PLACES = 256
+    FAR_APART = 512
     # Elements of arrays that stay in the second-level cache.
     SECOND_LEVEL = 262144
     # Elements that short rows of columns are lengthened to where nothing is reduced.

@@ -16,5 +16,7 @@ cdef enum:
     STEP = 4
     # And from plane to plane of a row, see planes.py.
     PLANE = 12
+    # Numbers of scratch for each column; behind them is room for a copy of whole columns.
+    SCRATCH_PER_COLUMN = 16
     # Rows shorter than this are turned into columns, if there are enough of them.
     SHORT_ROW = 16

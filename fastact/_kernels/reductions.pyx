@@ -16,7 +16,9 @@ cimport numpy as np
 
 from fastact._kernels.copies cimport CACHE_LINE, aligned, copy, distance
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SHORT_ROW, STATS, STEP, WIDTH, X
+from fastact._kernels.layout cimport (
+    COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SCRATCH_PER_COLUMN, SHORT_ROW, STATS, STEP, WIDTH, X
+)
 from fastact._kernels.operands cimport MOST_AXES, is_computed, may_share_memory
 from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
@@ -68,7 +70,6 @@ cdef enum:
     CHUNK = 8192
     SERIAL_BELOW = 65536
     SCRATCH_NUMBERS = 4096
-    SCRATCH_PER_COLUMN = 16
     NUMBER = 8
 
 
@@ -554,7 +555,8 @@ cdef inline double* pieces_of(const Job* job, Py_ssize_t group) noexcept nogil:
 # ---- Chunks: what one thread takes at a time.
 
 cdef inline Py_ssize_t scratch_numbers(const Job* job) noexcept nogil:
-    return max(<Py_ssize_t>SCRATCH_NUMBERS, SCRATCH_PER_COLUMN * job.tile)
+    cdef Py_ssize_t copied = job.piece * job.tile if job.whole != NULL and job.is_columns else 0
+    return max(<Py_ssize_t>SCRATCH_NUMBERS, SCRATCH_PER_COLUMN * job.tile + (copied * job.item + NUMBER - 1) // NUMBER)
 
 
 cdef inline Py_ssize_t pieces_room(const Job* job) noexcept nogil:

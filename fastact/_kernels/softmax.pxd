@@ -107,6 +107,15 @@ cdef void largest_of_some_columns(const real* x, size step, size width, output m
 cdef void references_of_columns(
     const real* x, size step, size rows, size width, output m, output shift, output lowest, output bias
 ) noexcept nogil
+cdef bint share_places(size step, size rows) noexcept nogil
+cdef void copy_columns(const real* x, output y, size width, output m) noexcept nogil
+cdef void copy_some_columns(
+    const real* x, size step, output first, output second, output third, output fourth, size width, output m
+) noexcept nogil
+cdef void references_of_copied_columns(
+    const real* x, size step, size rows, size width, real* y, output m, output shift, output lowest, output bias
+) noexcept nogil
+cdef void will_write_columns(const real* y, size width) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,
     wides total, wides low, output count
@@ -121,6 +130,9 @@ cdef void others_of_tiles(
     wide* low, real* count, real* terms
 ) noexcept nogil
 cdef void clear_reals(output x, size n) noexcept nogil
+cdef void other_sums_of_columns(
+    const real* x, size step, size rows, size width, size ahead, wide* piece, wide* scratch
+) noexcept nogil
 cdef void exp_sums_of_columns(
     const real* x, size step, size rows, size width, size ahead, wide* piece, wide* scratch
 ) noexcept nogil
@@ -173,7 +185,10 @@ cdef void log_softmax_apply_row(char** args, const Py_ssize_t* lengths) noexcept
 cdef void exp_sums_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void log_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void subtract_columns(const real* x, output y, size width, output high, output low) noexcept nogil
-cdef void subtract_logs(char** args, const Py_ssize_t* lengths, const wide* log, const wide* log_low) noexcept nogil
+cdef void subtract_logs(
+    const real* x, size x_step, real* y, size y_step, size rows, size width, real* high, real* low
+) noexcept nogil
+cdef void round_logs(const wide* log, const wide* log_low, size width, output high, output low) noexcept nogil
 cdef void log_softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void exp_sums_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void log_softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
