@@ -20,6 +20,8 @@ cdef enum:
     ROWS_TOGETHER = 4
     # How many rows of columns further on the places of results are fetched. 4 and 16 are no better.
     ROWS_AHEAD = 8
+    # The same of what is read where results go past the caches.
+    STREAMED_ROWS_AHEAD = 2
     # Whole columns of more rows than this, so many elements or a multiple of them apart, are copied: see `share_places`.
     ROWS_OF_PLACES = 256
     FAR_APART = 512

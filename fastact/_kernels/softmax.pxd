@@ -115,6 +115,7 @@ cdef void copy_some_columns(
 cdef void references_of_copied_columns(
     const real* x, size step, size rows, size width, real* y, output m, output shift, output lowest, output bias
 ) noexcept nogil
+cdef void will_read_columns(const real* x, size width) noexcept nogil
 cdef void will_write_columns(const real* y, size width) noexcept nogil
 cdef void add_others_of_columns(
     const real* x, size width, const real* m, const real* shift, const real* lowest, const real* bias,

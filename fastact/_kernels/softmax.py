@@ -506,6 +506,11 @@ def references_of_copied_columns(x, step, rows, width, y, m, shift, lowest, bias
     references(m, shift, lowest, bias, width)
 
 
+def will_read_columns(x, width):
+    for line in range((width + LANES - 1) // LANES):
+        will_read_lanes_later(x + line * LANES)
+
+
 def will_write_columns(y, width):
     for line in range((width + LANES - 1) // LANES):
         will_write_lanes(y + line * LANES)
@@ -763,6 +768,8 @@ def apply_to_columns(args, lengths, share):
         factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept, share)
         t_top[j] = exp_term(m, shift[j], lowest[j], bias[j])
     for i in range(lengths[ROWS]):
+        if lengths[COUNT] == 0:
+            will_read_columns(x + (i + STREAMED_ROWS_AHEAD) * lengths[STEP], width)
         apply_softmax(
             x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, factor, factor_low, t_top, top
         )
