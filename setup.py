@@ -90,6 +90,8 @@ LOOPS = (
     "moments",
     "sums",
     "gradients",
+    "weight_gradients",
+    "grad_softmax",
     "quantization",
     "gates",
     "losses",

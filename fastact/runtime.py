@@ -19,9 +19,9 @@ MOST_THREADS = 2**31 - 1
 # The files with the kernels of functions that are not ufuncs, gradients included, by the module of their public names.
 FILES_OF_KERNELS = {
     "dropout": ("philox", "halves"),
-    "normalization": ("moments", "sums", "gradients", "planes"),
+    "normalization": ("moments", "sums", "gradients", "weight_gradients", "planes"),
     "penalties": ("sums",),
-    "softmax": ("softmax", "gradients", "losses"),
+    "softmax": ("softmax", "gradients", "grad_softmax", "losses"),
 }
 # What operators that are ufuncs or made of them need besides.
 BESIDES = {
