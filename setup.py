@@ -86,6 +86,7 @@ LOOPS = (
     "philox",
     "lanes",
     "softmax",
+    "logsumexp",
     "chains",
     "moments",
     "sums",

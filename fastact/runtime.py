@@ -21,7 +21,7 @@ FILES_OF_KERNELS = {
     "dropout": ("philox", "halves"),
     "normalization": ("moments", "sums", "gradients", "weight_gradients", "planes"),
     "penalties": ("sums",),
-    "softmax": ("softmax", "gradients", "grad_softmax", "losses"),
+    "softmax": ("softmax", "logsumexp", "gradients", "grad_softmax", "losses"),
 }
 # What operators that are ufuncs or made of them need besides.
 BESIDES = {
