@@ -1584,6 +1584,14 @@ def test_moments_of_many(shape, axes):
             assert_same_bits(a.ravel(), b)
 
 
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_moments_of_16_bits_are_rounded_once(axis):
+    """Results have the size of the array's type, and are those of float64, rounded."""
+    x = normal((700, 700), np.float16, mean=3.0)
+    for got, exact in zip(fastact.moments(x, axis), fastact.moments(x.astype(float), axis), strict=True):
+        assert_same_bits(np.asarray(got), np.asarray(exact).astype(np.float16))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("side", [23, 65])
 @pytest.mark.parametrize("name", ["batch_norm", "group_norm", "instance_norm"])
