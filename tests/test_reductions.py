@@ -435,9 +435,12 @@ def test_moments_of_special_values():
     for row, mean, var in (
         ([INF, 1.0], INF, NAN), ([1.0, INF], INF, NAN), ([1.0, -INF], -INF, NAN), ([INF, -INF], NAN, NAN),
         ([NAN, 1.0], NAN, NAN), ([1.0, NAN], NAN, NAN), ([], NAN, NAN), ([3.0], 3.0, 0.0), (3.0, 3.0, 0.0),
-        ([1e308, 1e308], 1e308, 0.0), ([1e200, -1e200], 0.0, INF),
+        ([1e308, 1e308], 1e308, 0.0), ([1e200, -1e200], 0.0, INF), ([3e200, 0.0, 0.0], 1e200, INF),
     ):  # fmt: skip
         np.testing.assert_equal(fastact.moments(np.array(row)), (mean, var))
+        columns = np.array(row).reshape(-1, 1).repeat(17, axis=1)
+        np.testing.assert_equal(fastact.moments(columns, 0), (np.full(17, mean), np.full(17, var)))
+    assert fastact.moments(np.eye(1, 10_000, 5000) * 1e204) == (1e200, INF)
     assert np.isnan(fastact.moments([1.0], correction=1)[1])
     assert fastact.moments([1.0, 2.0], correction=1)[1] == 0.5
     assert fastact.moments([1.0, 2.0], correction=2)[1] == INF

@@ -83,6 +83,8 @@ cdef void add_totals(
 cdef void means_of_totals(
     size width, const wide* first, const wide* n, const wide* total, const wide* low, wides mean, wides mean_low
 ) noexcept nogil
+@cython.locals(inside=wide, is_too_large=bint)
+cdef wide squares_inside(wide square, wide total, wide share) noexcept nogil
 cdef void add_squares(
     const wide* piece, size width, const wide* mean, const wide* mean_low, wides square, wides low
 ) noexcept nogil

@@ -355,13 +355,20 @@ def means_of_totals(width, first, n, total, low, mean, mean_low):
         mean[j], mean_low[j] = wide_two_sum(first[j], exact / n[j])
 
 
+def squares_inside(square, total, share):
+    """Return the sum of squares about the mean, from those about a shift. Only infinite elements make it NaN."""
+    inside = square - total * share
+    inside = 0.0 if inside < 0.0 else inside
+    is_too_large = square > 1.7976931348623157e308 and wide_magnitude(total) <= 1.7976931348623157e308
+    return square if is_too_large else inside
+
+
 def add_squares(piece, width, mean, mean_low, square, low):
     """Add up squares about the mean: those inside the piece, and that of the piece's own mean."""
     for j in range(width):
         share = piece[2 * width + j] / piece[j]
-        inside = piece[3 * width + j] - piece[2 * width + j] * share
+        inside = squares_inside(piece[3 * width + j], piece[2 * width + j], share)
         between = ((piece[width + j] - mean[j]) - mean_low[j]) + share
-        inside = 0.0 if inside < 0.0 else inside
         square[j], low[j] = accumulate_always(square[j], low[j], inside)
         square[j], low[j] = accumulate_always(square[j], low[j], piece[j] * between * between)
 
@@ -396,9 +403,7 @@ def moments_of_sums(n, c, total, square):
     """Return the mean in two parts and the sum of squares about it, of one piece."""
     share = share_of(total, n)
     mean, mean_low = wide_two_sum(c, share)
-    inside = square - total * share
-    inside = 0.0 if inside < 0.0 else inside
-    return mean, mean_low, inside
+    return mean, mean_low, squares_inside(square, total, share)
 
 
 def inverse_deviations(width, n, inside, eps, factor):
