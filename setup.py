@@ -89,6 +89,7 @@ LOOPS = (
     "logsumexp",
     "chains",
     "moments",
+    "normalize",
     "sums",
     "gradients",
     "weight_gradients",

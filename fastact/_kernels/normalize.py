@@ -1,0 +1,321 @@
+"""What is normalized, with moments or with a scale and a shift: kernels for a row (contiguous) and for some columns."""
+
+
+# ---- (x - mean)*scale + bias. The mean in two parts: x - mean keeps its digits where mean is large.
+
+
+def normalized(x, mean, scale, bias):
+    return fma(x - mean, scale, bias)
+
+
+def at_least(y, lowest):
+    """Return y or, where it is below it, `lowest`: 0 for relu, -inf for none."""
+    return lowest if y < lowest else y
+
+
+def mean_parts(stats, kept):
+    """Return the mean as two numbers of the array's precision. An infinite mean has no low part."""
+    mean = narrow(stats[0])
+    low = narrow((stats[0] - mean) + stats[kept])
+    return mean, low if absolute(mean) <= LARGEST else ZERO
+
+
+def offset(bias, mean_low, scale):
+    """Return bias - mean_low*scale: what is left of the mean goes with the bias."""
+    rest = narrow(wide_fma(-wide_of(mean_low), wide_of(scale), wide_of(bias)))
+    return bias if mean_low == ZERO else rest
+
+
+def normalize_apply_row(args, lengths):
+    """Arrays: x, y. Statistics after the moments': weight and bias. Parameters: eps, the lowest y."""
+    x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
+    mean, mean_low = mean_parts(stats, kept)
+    scale = narrow(stats[3 * kept] * stats[4 * kept])
+    bias = offset(narrow(stats[5 * kept]), mean_low, scale)
+    normalize_long(x, y, lengths[ROWS], mean, scale, bias, narrow(numbers(args, PARAMETERS)[1]))
+
+
+def normalize_elements(x, y, n, mean, scale, bias, lowest):
+    for i in range(n):
+        y[i] = at_least(normalized(x[i], mean, scale, bias), lowest)
+
+
+def normalize_long(x, y, n, mean, scale, bias, lowest):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        normalize_elements(x + i, y + i, TILE, mean, scale, bias, lowest)
+    i = n // TILE * TILE
+    normalize_elements(x + i, y + i, n - i, mean, scale, bias, lowest)
+
+
+def normalize_columns(x, y, width, mean, scale, bias, lowest):
+    for j in range(width):
+        y[j] = at_least(normalized(x[j], mean[j], scale[j], bias[j]), lowest)
+
+
+def normalize_long_columns(x, y, width, ahead, later, mean, scale, bias, lowest):
+    """Fetch as well what is read `ahead`, or else, where y is no buffer, what is written `later`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        normalize_columns(x + j, y + j, TILE, mean + j, scale + j, bias + j, lowest)
+    j = width // TILE * TILE
+    normalize_columns(x + j, y + j, width - j, mean + j, scale + j, bias + j, lowest)
+
+
+def normalize_parts(stats, kept, width, mean, scale, bias):
+    for j in range(width):
+        mean[j], mean_low = mean_parts(stats + j, kept)
+        scale[j] = narrow(stats[3 * kept + j] * stats[4 * kept + j])
+        bias[j] = offset(narrow(stats[5 * kept + j]), mean_low, scale[j])
+
+
+def rows_together(lengths):
+    """Return how many rows of x and y are one: short ones without gaps. Then the loops over columns are long."""
+    width = lengths[WIDTH]
+    return max(1, LONG_ROW // width) if lengths[STEP] == width and lengths[STEP + 1] == width else 1
+
+
+def repeat(numbers_of_columns, width, times):
+    for i in range(1, times):
+        for j in range(width):
+            numbers_of_columns[i * width + j] = numbers_of_columns[j]
+
+
+def normalize_apply_columns(args, lengths):
+    x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
+    scratch = reals(numbers(args, SCRATCH))
+    mean, scale, bias = scratch, scratch + together * width, scratch + 2 * together * width
+    lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
+    is_streamed = lengths[COUNT] == 0
+    if not is_streamed:
+        normalize_parts(numbers(args, STATS), lengths[KEPT], width, mean, scale, bias)
+        repeat(mean, width, together)
+        repeat(scale, width, together)
+        repeat(bias, width, together)
+    for block in range(rows // together):
+        i = block * together
+        normalize_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            together * width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            mean,
+            scale,
+            bias,
+            lowest,
+        )
+    i = rows // together * together
+    normalize_columns(x + i * step_x, y + i * step_y, (rows - i) * width, mean, scale, bias, lowest)
+
+
+# ---- x*scale + shift: batch_norm in inference. Statistics: scale, shift.
+
+
+def scale_and_shift(x, y, n, scale, shift, lowest):
+    for i in range(n):
+        y[i] = at_least(fma(x[i], scale, shift), lowest)
+
+
+def scale_and_shift_long(x, y, n, scale, shift, lowest):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        scale_and_shift(x + i, y + i, TILE, scale, shift, lowest)
+    i = n // TILE * TILE
+    scale_and_shift(x + i, y + i, n - i, scale, shift, lowest)
+
+
+def affine_apply_row(args, lengths):
+    x, y, stats = operand(args, X), output_of(args, X + 1), numbers(args, STATS)
+    scale, shift, lowest = narrow(stats[0]), narrow(stats[lengths[KEPT]]), narrow(numbers(args, PARAMETERS)[1])
+    scale_and_shift_long(x, y, lengths[ROWS], scale, shift, lowest)
+
+
+def affine_columns(x, y, width, scale, shift, lowest):
+    for j in range(width):
+        y[j] = at_least(fma(x[j], scale[j], shift[j]), lowest)
+
+
+def affine_long_columns(x, y, width, ahead, later, scale, shift, lowest):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        affine_columns(x + j, y + j, TILE, scale + j, shift + j, lowest)
+    j = width // TILE * TILE
+    affine_columns(x + j, y + j, width - j, scale + j, shift + j, lowest)
+
+
+def affine_parts(stats, kept, width, scale, shift):
+    for j in range(width):
+        scale[j], shift[j] = narrow(stats[j]), narrow(stats[kept + j])
+
+
+def affine_apply_columns(args, lengths):
+    x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
+    rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
+    scratch = reals(numbers(args, SCRATCH))
+    scale, shift = scratch, scratch + together * width
+    lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
+    is_streamed = lengths[COUNT] == 0
+    if not is_streamed:
+        affine_parts(numbers(args, STATS), lengths[KEPT], width, scale, shift)
+        repeat(scale, width, together)
+        repeat(shift, width, together)
+    for block in range(rows // together):
+        i = block * together
+        affine_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            together * width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            scale,
+            shift,
+            lowest,
+        )
+    i = rows // together * together
+    affine_columns(x + i * step_x, y + i * step_y, (rows - i) * width, scale, shift, lowest)
+
+
+# ---- The same with a weight and a bias for each element of the row: layer_norm. Arrays: x, weight, bias, y.
+
+
+def weigh_normalized(x, weight, bias, y, n, mean, scale, rest):
+    for j in range(n):
+        y[j] = fma(normalized(x[j], mean, scale, rest), weight[j], bias[j])
+
+
+def normalize_row(x, weight, bias, y, n, mean, scale, rest):
+    for tile in range(n // TILE):
+        i = tile * TILE
+        will_write(y + i + 2 * TILE)
+        weigh_normalized(x + i, weight + i, bias + i, y + i, TILE, mean, scale, rest)
+    i = n // TILE * TILE
+    weigh_normalized(x + i, weight + i, bias + i, y + i, n - i, mean, scale, rest)
+
+
+def layer_norm_parts(stats, kept, count, mean, scale, rest):
+    for k in range(count):
+        mean[k], mean_low = mean_parts(stats + k, kept)
+        scale[k] = narrow(stats[3 * kept + k])
+        rest[k] = offset(ZERO, mean_low, scale[k])
+
+
+def layer_norm_apply_row(args, lengths):
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    parts = reals(numbers(args, SCRATCH))
+    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 1, parts, parts + 1, parts + 2)
+    normalize_row(x, weight, bias, y, lengths[ROWS], parts[0], parts[1], parts[2])
+
+
+def layer_norm_whole_row(args, lengths):
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    n, rows, at_once = lengths[ROWS], lengths[WIDTH], rows_at_once(lengths[ROWS])
+    scratch, eps = numbers(args, SCRATCH), numbers(args, PARAMETERS)[0]
+    mean, scale, rest = reals(scratch), reals(scratch + GRID), reals(scratch + 2 * GRID)
+    for batch in range((rows + at_once - 1) // at_once):
+        first = batch * at_once
+        some = min(at_once, rows - first)
+        ahead = read_ahead(lengths, some * lengths[STEP])
+        stats = whole_moments_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, ahead, scratch, eps)
+        layer_norm_parts(stats, ROWS_AT_ONCE, some, mean, scale, rest)
+        for i in range(some):
+            row = first + i
+            normalize_row(
+                x + row * lengths[STEP],
+                weight + row * lengths[STEP + 1],
+                bias + row * lengths[STEP + 2],
+                y + row * lengths[STEP + 3],
+                n,
+                mean[i],
+                scale[i],
+                rest[i],
+            )
+
+
+def weigh_normalized_columns(x, y, width, mean, scale, rest, weight, bias):
+    for j in range(width):
+        y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), weight, bias)
+
+
+def layer_norm_long_columns(x, y, width, ahead, later, mean, scale, rest, weight, bias):
+    """As `normalize_long_columns`."""
+    for tile in range(width // TILE):
+        j = tile * TILE
+        if ahead > 0:
+            for line in range(TILE // LANES):
+                will_read_lanes_later(x + ahead + j + line * LANES)
+        else:
+            will_write(y + later + j)
+        weigh_normalized_columns(x + j, y + j, TILE, mean + j, scale + j, rest + j, weight, bias)
+    j = width // TILE * TILE
+    weigh_normalized_columns(x + j, y + j, width - j, mean + j, scale + j, rest + j, weight, bias)
+
+
+def layer_norm_apply_columns(args, lengths):
+    """Take one weight and one bias for each row of columns."""
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH)
+    mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
+    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 0 if is_streamed else width, mean, scale, rest)
+    for i in range(lengths[ROWS]):
+        layer_norm_long_columns(
+            x + i * step_x,
+            y + i * step_y,
+            width,
+            later * step_x if is_streamed else 0,
+            later * step_y,
+            mean,
+            scale,
+            rest,
+            weight[i * lengths[STEP + 1]],
+            bias[i * lengths[STEP + 2]],
+        )
+
+
+# ---- group_norm without anything but samples and channels: what is normalized together differs in its weights.
+
+
+def group_norm_apply_row(args, lengths):
+    layer_norm_apply_row(args, lengths)
+
+
+def group_norm_whole_row(args, lengths):
+    layer_norm_whole_row(args, lengths)
+
+
+def group_norm_columns(x, weight, bias, y, width, mean, scale, rest):
+    for j in range(width):
+        y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), weight[j], bias[j])
+
+
+def group_norm_apply_columns(args, lengths):
+    x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
+    stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
+    mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    layer_norm_parts(stats, kept, width if lengths[COUNT] > 0 else 0, mean, scale, rest)
+    for i in range(lengths[ROWS]):
+        group_norm_columns(
+            x + i * lengths[STEP],
+            weight + i * lengths[STEP + 1],
+            bias + i * lengths[STEP + 2],
+            y + i * lengths[STEP + 3],
+            width,
+            mean,
+            scale,
+            rest,
+        )
