@@ -23,8 +23,8 @@ LOG2_E = 1.4426950408889634
 LN2 = 0.6931471805599453
 LN2_LOW = 2.3190468138462996e-17
 # The same with a first part that a k times is exact, too.
-LN2_SHORT = 0.6931471805598903
-LN2_REST = 5.4979230187083712e-14
+LN2_SHORT = 0.6931471805601177
+LN2_REST = -1.7239444525614835e-13
 # 1.5*2**52 + bias.
 EXPONENT_SHIFT = 6755399441056767.0
 # The same without a bias. 1.5*2**52.
@@ -88,14 +88,12 @@ GRAD_GELU_TANH_CUBIC_LOW = 1.2025242832367862e-17
 GRAD_GELU_TANH_MIN = -27.15
 GRAD_GELU_TANH_MAX = 20.0
 # gelu(x) rounds to 0 from GELU_MIN down; below GELU_SCALED_MIN a power of two may be out of range. The constant is the
-# value at the centre. GELU_SLOPE*s + GELU_SLOPE_CONSTANT is what the residual of t counts, to 0.42 of it or better.
+# value at the centre.
 GELU_MIN = -38.6
 GELU_SCALED_MIN = -37.5
 GELU_POLE = 3.421875
 GELU_CENTRE = 0.41796875
-GELU_CONSTANT = 0.8425080787111071
-GELU_SLOPE = 0.22905286
-GELU_SLOPE_CONSTANT = -0.10361673
+GELU_CONSTANT = 1.6850161574222142
 # dy*gelu'(x) rounds to 0 from GRAD_GELU_MIN down even for the largest dy. What gaussian_tail's residual counts is
 # about 1 + GRAD_GELU_BEND*u.
 GRAD_GELU_POLE = 3.0
@@ -238,34 +236,34 @@ def tanhshrink_polynomial(z):
 
 
 def gelu_polynomial(v):
-    """Return q: exp(a**2/2)*erfc(a/sqrt(2))/2*(GELU_POLE + a) = GELU_CONSTANT + q*v.
+    """Return q: exp(a**2/2)*erfc(a/sqrt(2))*(GELU_POLE + a) = GELU_CONSTANT + q*v.
 
     v = GELU_CENTRE - a/(GELU_POLE + a). For 0 <= a <= 38.8, to 2**-57.0 of it: least squares of the relative
     error; one coefficient after the other was rounded, and the rest fitted anew.
     """
-    q = multiply_add(v, 0.008306904939338014, -0.006622985102603693)
-    q = multiply_add(v, q, -0.017591891348280198)
-    q = multiply_add(v, q, 0.01888494849195622)
-    q = multiply_add(v, q, 0.010738760262712048)
-    q = multiply_add(v, q, -0.02643124651698042)
-    q = multiply_add(v, q, 0.00997523530862337)
-    q = multiply_add(v, q, 0.01894749260671613)
-    q = multiply_add(v, q, -0.028860216228065557)
-    q = multiply_add(v, q, 0.003263996598899465)
-    q = multiply_add(v, q, 0.03369485308669723)
-    q = multiply_add(v, q, -0.03184414940709523)
-    q = multiply_add(v, q, -0.021415955679801715)
-    q = multiply_add(v, q, 0.059782066639123145)
-    q = multiply_add(v, q, -0.005722595085703)
-    q = multiply_add(v, q, -0.08909017782062405)
-    q = multiply_add(v, q, 0.046556768650241304)
-    q = multiply_add(v, q, 0.14161927832730103)
-    q = multiply_add(v, q, -0.10023074793924566)
-    q = multiply_add(v, q, -0.3048100614783328)
-    q = multiply_add(v, q, 0.07741394865093831)
-    q = multiply_add(v, q, 0.8845297115001178)
-    q = multiply_add(v, q, 1.4249332805148716)
-    return multiply_add(v, q, 1.3317818194176394)
+    q = multiply_add(v, 0.016613809878676028, -0.013245970205207387)
+    q = multiply_add(v, q, -0.035183782696560396)
+    q = multiply_add(v, q, 0.03776989698391244)
+    q = multiply_add(v, q, 0.021477520525424097)
+    q = multiply_add(v, q, -0.05286249303396084)
+    q = multiply_add(v, q, 0.01995047061724674)
+    q = multiply_add(v, q, 0.03789498521343226)
+    q = multiply_add(v, q, -0.057720432456131114)
+    q = multiply_add(v, q, 0.00652799319779893)
+    q = multiply_add(v, q, 0.06738970617339446)
+    q = multiply_add(v, q, -0.06368829881419046)
+    q = multiply_add(v, q, -0.04283191135960343)
+    q = multiply_add(v, q, 0.11956413327824629)
+    q = multiply_add(v, q, -0.011445190171406)
+    q = multiply_add(v, q, -0.1781803556412481)
+    q = multiply_add(v, q, 0.09311353730048261)
+    q = multiply_add(v, q, 0.28323855665460207)
+    q = multiply_add(v, q, -0.20046149587849132)
+    q = multiply_add(v, q, -0.6096201229566656)
+    q = multiply_add(v, q, 0.15482789730187663)
+    q = multiply_add(v, q, 1.7690594230002357)
+    q = multiply_add(v, q, 2.849866561029743)
+    return multiply_add(v, q, 2.663563638835279)
 
 
 def grad_gelu_polynomial(v):

@@ -605,11 +605,22 @@ def gate_product(dy, exponent, exponent_low):
     return (y if rare(not absolute(y) <= LARGEST) else fma(excess, -reciprocal, y)) * unscale
 
 
+def slope_quotient(n, n_low, d, d_low):
+    """Return (high, low): high + low = 4*(n + n_low)/(d + d_low)**2.
+
+    The quotient is that of a quarter by halves: the residual of 2/d is what a square counts twice.
+    """
+    y = TWO / d
+    residual = fma(-y, d_low, fma(-y, d, TWO))
+    ratio = n * y
+    high = ratio * y
+    return high, fma(y, fma(n_low, y, fma(n, y, -ratio)), fma(high, residual, fma(ratio, y, -high)))
+
+
 def gate_slope(exponent, exponent_low, m, m_low):
     """Return (high, low, unscale): (1 + 4*m*e)/(1 + e)**2 = (high + low)*unscale**2, e = exp(-exponent).
 
     scale*m is exact, and e never rounded. m_low counts for little: it may be what the sum m was rounded by, no more.
-    The quotient is that of a quarter by halves: the residual of 2/(1 + e) is what a square counts twice.
     """
     shifted, k, r = exp_reduced(-exponent, ZERO)
     r = r + fma(k, -LN2_LOW, -exponent_low)
@@ -625,27 +636,34 @@ def gate_slope(exponent, exponent_low, m, m_low):
     total = quarter + factor
     lost = factor - (total - quarter)
     n = fma(factor, w, total)
-    n_low = fma(factor, w, total - n) + (lost if m_low == ZERO else fma(scale, m_low, lost))
-    y = TWO / d
-    residual = fma(-y, d_low, fma(-y, d, TWO))
-    ratio = n * y
-    high = ratio * y
-    low = fma(y, fma(n_low, y, fma(n, y, -ratio)), fma(high, residual, fma(ratio, y, -high)))
+    n_low = fma(factor, w, total - n) + fma(scale, m_low, lost)
+    high, low = slope_quotient(n, n_low, d, d_low)
     return high, low, TINY if rare(exponent < GATE_SCALED_MIN) else ONE
 
 
 def parts_product(dy, high, low, unscale):
     """Return dy*(high + low)*unscale**2, the sum not rounded before the product. An infinite dy stays so."""
     dy = dy * unscale
-    size = absolute(dy)
-    y = fma(dy, high, ZERO if rare(not size <= LARGEST) else dy * low)
+    y = fma(dy, high, ZERO if rare(not absolute(dy) <= LARGEST) else dy * low)
     # A dy of 0 gives two zeros, perhaps of two signs: their sum would not keep the product's.
-    return (y if size > ZERO else dy * high) * unscale
+    return (y if dy != ZERO else dy * high) * unscale
 
 
 def grad_silu(dy, x):
+    # As `gate_slope`, but the low parts of the sums take fewer operations (1.85 ULP): what they lack is small where an
+    # exponent is not rounded.
     a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
-    high, low, unscale = gate_slope(a, ZERO, fma(a, QUARTER, QUARTER), ZERO)
+    shifted, w = exp_parts(-a, ZERO)
+    scale = power_of_two(shifted - TWO * TINY_BITS if rare(a < GATE_SCALED_MIN) else shifted)
+    one = ZERO if rare(a < GATE_SCALED_MIN) else ONE
+    d = fma(scale, w, one + scale)
+    d_low = fma(scale, w, (scale - d) + one)
+    factor = scale * fma(a, QUARTER, QUARTER)
+    quarter = ZERO if rare(a < GATE_SCALED_MIN) else QUARTER
+    n = fma(factor, w, quarter + factor)
+    n_low = fma(factor, w, (quarter - n) + factor)
+    high, low = slope_quotient(n, n_low, d, d_low)
+    unscale = TINY if rare(a < GATE_SCALED_MIN) else ONE
     return parts_product(dy, not_lost(high, x), low, unscale)
 
 
@@ -783,6 +801,16 @@ def grad_gelu_tanh(dy, x):
     return parts_product(dy, not_lost(high, x), low, unscale)
 
 
+def gaussian_reduced(a, shift):
+    """Return (shifted, r): -a**2/2 = k*log(2) + r, k + shift in shifted.
+
+    Neither the square nor k*LN2_SHORT is ever rounded.
+    """
+    shifted = fma(a * (-HALF * LOG2_E), a, shift)
+    k = shifted - shift
+    return shifted, fma(k, -LN2_REST, fma(-HALF * a, a, k * -LN2_SHORT))
+
+
 def gaussian_tail(a):
     """Return (u, s, s_low, slope, residual) for a <= 0.
 
@@ -801,15 +829,11 @@ def gaussian_tail(a):
 
 
 def gelu(x):
-    # max(x, 0) + a*erfc(-a/sqrt(2))/2 at a = -abs(x): that is -t*s*exp(-a**2/2), t = a/(a - GELU_POLE), s a polynomial
-    # of t. As a factor of its own t counts for less than a and a reciprocal, and a power of two times it is exact. What
-    # it was rounded by is its residual, times a line in s that is nearly the slope. The exponent is reduced without
-    # having been rounded: k*LN2_SHORT is exact. t is not negative, so that -0.0 has a tail of +0.0.
+    # max(x, 0) + a*erfc(-a/sqrt(2))/2 at a = -abs(x): that is -t*s*exp(-a**2/2)/2, t = a/(a - GELU_POLE), s a
+    # polynomial of t. As a factor of its own t counts for less than a and a reciprocal. It is not negative, so that
+    # -0.0 has a tail of +0.0.
     a = limit_negative(negative_magnitude(x), GELU_MIN)
-    half = HALF * a
-    shifted = fma(half * a, -LOG2_E, EXPONENT_SHIFT)
-    k = shifted - EXPONENT_SHIFT
-    r = fma(k, -LN2_REST, fma(-half, a, k * -LN2_SHORT))
+    shifted, r = gaussian_reduced(a, EXPONENT_SHIFT - ONE)
     w = fma(r * r, exp_polynomial(r), r)
     t = a / (a - GELU_POLE)
     residual = fma(t, a, fma(-GELU_POLE, t, -a))
@@ -817,10 +841,11 @@ def gelu(x):
     q = gelu_polynomial(v)
     s = fma(v, q, GELU_CONSTANT)
     s_low = fma(v, q, GELU_CONSTANT - s)
-    low = fma(residual, fma(s, GELU_SLOPE, GELU_SLOPE_CONSTANT), t * s_low)
-    tail = fma(t, s, fma(t * s, w, fma(low, w, low)))
     # The power of two may be out of range.
     scale = power_of_two(shifted + TWO * UNIT_BITS if rare(a < GELU_SCALED_MIN) else shifted)
+    # What t was rounded by counts for 1 next to 0 and less and less further out: so does the power of two, times which
+    # it is exact. From -2 on neither matters.
+    tail = fma(t, s, fma(t, fma(s, w, s_low), residual * scale))
     tail = tail * (UNIT * UNIT) if rare(a < GELU_SCALED_MIN) else tail
     return fma(-tail, scale, -ZERO if x < ZERO else x)
 
@@ -828,13 +853,9 @@ def gelu(x):
 def grad_gelu(dy, x):
     # erfc(-a/sqrt(2))/2 + a*exp(-a**2/2)/sqrt(2*pi) at a = -abs(x), both by the one exponential, mirrored for x > 0.
     a = limit_negative(negative_magnitude(x), GRAD_GELU_MIN)
-    half = -HALF * a
-    exponent = half * a
-    exponent_low = fma(half, a, -exponent)
-    shifted, k, r = exp_reduced(exponent, ZERO)
-    r = r + fma(k, -LN2_LOW, exponent_low)
+    shifted, r = gaussian_reduced(a, EXPONENT_SHIFT)
     w = fma(r * r, exp_polynomial(r), r)
-    scale, unscale = scaled(exponent, shifted)
+    scale, unscale = scaled(-HALF * a * a, shifted)
     u, s, s_low, slope, residual = gaussian_tail(a)
     y = u * s
     y_low = fma(y, slope * residual, fma(u, s_low, fma(u, s, -y)))
