@@ -650,7 +650,7 @@ def parts_product(dy, high, low, unscale):
 
 
 def grad_silu(dy, x):
-    # As `gate_slope`, but the low parts of the sums take fewer operations (1.85 ULP): what they lack is small where an
+    # As `gate_slope`, but the low parts of the sums take fewer operations (1.95 ULP): what they lack is small where an
     # exponent is not rounded.
     a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
     shifted, w = exp_parts(-a, ZERO)
