@@ -513,6 +513,21 @@ def test_norms_neither_overflow_nor_vanish():
             np.testing.assert_allclose(fastact.normalize(x, p, eps=0.0), fastact.normalize(x / scale, p), rtol=1e-14)
 
 
+@each_dtype
+@pytest.mark.parametrize("shape", [(9, 5), (40, 17), (300, 33), (5000, 40), (70, 1048)])
+def test_weights_along_the_first_axis(shape, dtype):
+    """One for each row of the columns that are normalized."""
+    x, weight, bias = normal(shape, dtype), normal(shape[0], dtype), normal(shape[0], dtype)
+    exact, factor = x.astype(np.longdouble), weight.astype(np.longdouble)[:, None]
+    centred = exact - exact.mean(0)
+    unit = centred / np.sqrt((centred * centred).mean(0) + np.longdouble(1e-5))
+    tolerance = 8 * np.finfo(dtype).eps * (np.abs(unit).max() * np.abs(weight).max() + np.abs(bias).max())
+    expected = unit * factor + bias[:, None]
+    assert np.abs(fastact.layer_norm(x, weight, bias, axis=0) - expected).max() <= tolerance
+    expected = exact / np.sqrt((exact * exact).mean(0) + np.longdouble(1e-5)) * factor
+    assert np.abs(fastact.rms_norm(x, weight, axis=0, eps=1e-5) - expected).max() <= tolerance
+
+
 def test_float32_layer_norm_at_mean_1e6():
     x = normal((5, 1000), np.float32, scale=1.0, mean=1e6)
     wide = x.astype(np.longdouble)
