@@ -356,6 +356,7 @@ cdef int promote(PyObject* ufunc, PyObject** given, PyObject** signature, PyObje
         if types[inputs - 1] is types[inputs]:
             Py_CLEAR(chosen[inputs])
         else:
+            # No loop takes a float64 parameter beside these: NumPy asks here again, and the loop is there by then.
             Py_CLEAR(chosen[inputs - 1])
             float64 = type(np.dtype("float64"))
             Py_INCREF(float64)
