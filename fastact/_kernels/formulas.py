@@ -167,18 +167,19 @@ def glu_gradients(dy, a, b):
     y = product * reciprocal
     excess = fma(y, d, -product) - product_low
     y = y if rare(not absolute(product) <= LARGEST) else fma(excess, -reciprocal, y)
-    # The power of two may be out of range: two factors that are not.
-    bits = shifted + TWO * TINY_BITS if rare(size > FOUR / TINY) else shifted
+    # The power of two may be out of range: two factors that are not, first the one that leaves the product normal.
+    half_shift = shifted - ONE
+    bits = half_shift + TWO * TINY_BITS if rare(size > FOUR / TINY) else half_shift
     bits = GLU_LOWEST_SHIFT if rare(bits < GLU_LOWEST_SHIFT) else bits
     first = limit_rare(bits, LOWEST_SHIFT, EXPONENT_SHIFT + TINY_BITS)
     second = power_of_two(EXPONENT_SHIFT + (bits - first)) if rare(bits != first) else ONE
-    db = y * HALF * power_of_two(first) * second
+    db = y * second * power_of_two(first)
     # The first: dy*t/(exp(-r) + t) for b < 0, else dy/(1 + t*exp(r)), where exp(-abs(b)) = t*exp(r).
-    t = HALF * t
+    t = ZERO if rare(x < SCALED_MIN) else power_of_two(half_shift)
     total = ONE + t
     lost = t - (total - ONE)
     d = total + fma(ONE if b < ZERO else t, even - odd if b < ZERO else even + odd, lost)
-    bits = shifted + (TWO * TINY_BITS - ONE) if rare(x < SCALED_MIN) else shifted - ONE
+    bits = half_shift + TWO * TINY_BITS if rare(x < SCALED_MIN) else half_shift
     scale = power_of_two(LOWEST_SHIFT if rare(bits < LOWEST_SHIFT) else bits)
     unscale = TINY if rare(b < SCALED_MIN) else ONE
     da = dy * unscale * (scale if b < ZERO else ONE) / d * unscale
