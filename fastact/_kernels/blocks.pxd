@@ -30,6 +30,7 @@ cdef extern from "primitives.h":
     enum:
         TILE "FASTACT_TILE"
     void will_write "fastact_will_write"(const real*) noexcept nogil
+    void will_read_later "fastact_will_read_later"(const real*) noexcept nogil
 
 ctypedef real (*formula_1)(real) noexcept nogil
 ctypedef real (*formula_2)(real, real) noexcept nogil

@@ -46,6 +46,7 @@ cdef extern from "wide.h":
     void will_read_lanes "fastact_will_read_lanes"(const real*) noexcept nogil
     void will_read_lanes_later "fastact_will_read_lanes_later"(const real*) noexcept nogil
     void will_write_lanes "fastact_will_write_lanes"(const real*) noexcept nogil
+    size before_line "fastact_before_line"(const real*) noexcept nogil
     # target[:n] = source[:n] for n < LANES; the rest of the lanes of the padded target is `rest`.
     void pad_lanes "fastact_pad_lanes"(real* target, const real* source, size n, real rest) noexcept nogil
     void copy_lanes "fastact_copy_lanes"(real* target, const real* source, size n) noexcept nogil

@@ -55,8 +55,9 @@ cdef void add_8_of_columns(
 cdef void add_16_of_columns(
     const real* x, size step, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef size rows_ahead(size i, size blocks, size step, size width, size pieces) noexcept nogil
 cdef void add_16_of_columns_ahead(
-    const real* x, size step, size width, bint is_last, const wide* c, wides total, wides square
+    const real* x, size step, size width, size ahead, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void add_16_of_narrow_columns_ahead(
     const real* x, size width, const wide* c, wides total, wides square
@@ -67,9 +68,11 @@ cdef void add_few_of_columns(
 cdef void moments_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef size unaligned_columns(const real* x, size step, size width) noexcept nogil
 cdef bint are_fetched(const Py_ssize_t* lengths) noexcept nogil
 cdef void chained_moments_of_columns(
-    const real* x, size step, size rows, size width, bint is_fetched, const wide* c, wides total, wides square
+    const real* x, size step, size rows, size width, bint is_fetched, size pieces, const wide* c, wides total,
+    wides square
 ) noexcept nogil
 @cython.locals(few=size)
 cdef void columns_without_chains(

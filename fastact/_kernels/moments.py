@@ -247,19 +247,21 @@ def add_16_of_columns(x, step, width, c, total, square):
         square[j] = square[j] + q
 
 
-def add_16_of_columns_ahead(x, step, width, is_last, c, total, square):
-    """As `add_16_of_columns`, and fetch what it reads next: other columns of these rows, then the next 16 rows.
+def rows_ahead(i, blocks, step, width, pieces):
+    """Return how far the 16 rows that follow are from the i-th block of 16 rows.
 
-    After the last rows, those columns of the same rows come that are next.
-
-    The processor does not follow as many rows by itself.
+    The last rows of columns that are one piece are followed by those of the next columns. The processor does not follow
+    as many rows by itself: 2**24 numbers in 256 columns take 0.4 of the time on a Zen 4.
     """
-    later = min(2 * LANES, width)
+    return width - 16 * i * step if pieces == 1 and i + 1 == blocks else 16 * step
+
+
+def add_16_of_columns_ahead(x, step, width, ahead, c, total, square):
+    """As `add_16_of_columns`, and fetch 16 rows that are `ahead`."""
     for tile in range(width // LANES):
         j = tile * LANES
-        k = j + later if is_last or j + later < width else 16 * step + (j + later - width)
         for i in range(16):
-            will_read_lanes(x + i * step + k)
+            will_read_lanes_later(x + ahead + i * step + j)
         add_16_of_columns(x + j, step, LANES, c + j, total + j, square + j)
     j = width // LANES * LANES
     add_16_of_columns(x + j, step, width - j, c + j, total + j, square + j)
@@ -287,19 +289,29 @@ def moments_of_columns(x, step, rows, width, c, total, square):
     add_few_of_columns(x, step, rows, width, c, total, square)
 
 
+def unaligned_columns(x, step, width):
+    """Return how many columns there are before a cache line, where rows are whole pages of binary32 apart.
+
+    They are summed by themselves: of vectors that lie on two lines each, 16 below one another find no room in the
+    first-level cache. (1024, 1024) takes 0.67 of the time on a Zen 4.
+    """
+    return before_line(x) if width >= LONG_STRETCH // 2 and step % LONG_STRETCH == 0 else 0
+
+
 def are_fetched(lengths):
     """Return whether columns are fetched ahead. Long stretches need it beyond the third-level cache only."""
     elements = lengths[KEPT] * lengths[COUNT] * lengths[ROWS]
     return elements > (SECOND_LEVEL if lengths[WIDTH] < LONG_STRETCH else 16 * SECOND_LEVEL)
 
 
-def chained_moments_of_columns(x, step, rows, width, is_fetched, c, total, square):
+def chained_moments_of_columns(x, step, rows, width, is_fetched, pieces, c, total, square):
     clear(total, square, width)
     for i in range(rows // 16):
         if is_fetched and step == width and width < LANES:
             add_16_of_narrow_columns_ahead(x + 16 * i * step, width, c, total, square)
         elif is_fetched:
-            add_16_of_columns_ahead(x + 16 * i * step, step, width, i + 1 == rows // 16, c, total, square)
+            ahead = rows_ahead(i, rows // 16, step, width, pieces)
+            add_16_of_columns_ahead(x + 16 * i * step, step, width, ahead, c, total, square)
         else:
             add_16_of_columns(x + 16 * i * step, step, width, c, total, square)
     i = rows // 16 * 16
@@ -335,7 +347,19 @@ def moments_columns(args, lengths):
             c[j] = finite(narrow(c[j] + total[j] / rows), narrow(c[j]))
         moments_of_columns(x, step, rows, width, c, total, square)
     else:
-        chained_moments_of_columns(x, step, rows, width, are_fetched(lengths), c, total, square)
+        first, pieces = unaligned_columns(x, step, width), lengths[COUNT]
+        chained_moments_of_columns(x, step, rows, first, False, pieces, c, total, square)
+        chained_moments_of_columns(
+            x + first,
+            step,
+            rows,
+            width - first,
+            are_fetched(lengths),
+            pieces,
+            c + first,
+            total + first,
+            square + first,
+        )
         columns_without_chains(x, step, rows, width, c, total, square, numbers(args, SCRATCH), eps)
 
 

@@ -59,8 +59,7 @@ def normalize_long_columns(x, y, width, ahead, later, mean, scale, bias, lowest)
     for tile in range(width // TILE):
         j = tile * TILE
         if ahead > 0:
-            for line in range(TILE // LANES):
-                will_read_lanes_later(x + ahead + j + line * LANES)
+            will_read_later(x + ahead + j)
         else:
             will_write(y + later + j)
         normalize_columns(x + j, y + j, TILE, mean + j, scale + j, bias + j, lowest)
@@ -149,8 +148,7 @@ def affine_long_columns(x, y, width, ahead, later, scale, shift, lowest):
     for tile in range(width // TILE):
         j = tile * TILE
         if ahead > 0:
-            for line in range(TILE // LANES):
-                will_read_lanes_later(x + ahead + j + line * LANES)
+            will_read_later(x + ahead + j)
         else:
             will_write(y + later + j)
         affine_columns(x + j, y + j, TILE, scale + j, shift + j, lowest)
@@ -256,8 +254,7 @@ def layer_norm_long_columns(x, y, width, ahead, later, mean, scale, rest, weight
     for tile in range(width // TILE):
         j = tile * TILE
         if ahead > 0:
-            for line in range(TILE // LANES):
-                will_read_lanes_later(x + ahead + j + line * LANES)
+            will_read_later(x + ahead + j)
         else:
             will_write(y + later + j)
         weigh_normalized_columns(x + j, y + j, TILE, mean + j, scale + j, rest + j, weight, bias)

@@ -48,6 +48,8 @@ def lane_count() -> int:
 
 
 LANES = Lanes(lane_count())
+# As fastact_fetches_results of primitives.h: LLVM's names of AMD's processors.
+FETCHES_RESULTS = not llvm.get_host_cpu_name().startswith(("znver", "bdver", "btver"))
 VECTOR = ir.VectorType(WORD, LANES.count)
 
 
@@ -92,6 +94,10 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         bits = builder.bitcast(x, integer)
         return bits if precision.bits == 32 else builder.trunc(bits, HALF_WORD)
 
+    def before_line(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        to_line = builder.and_(builder.neg(builder.ptrtoint(x, WORD)), WORD(63))
+        return builder.udiv(to_line, WORD(precision.bits // 8))
+
     def fetched(count: int, is_written: bool, locality: int = 3) -> Emit:
         """Return what fetches the cache lines of so many elements."""
 
@@ -103,7 +109,8 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
 
     return {
         "low_bits": low_bits,
-        "will_write": fetched(TILE, is_written=True),
+        "will_write": fetched(TILE if FETCHES_RESULTS else 0, is_written=True),
+        "will_read_later": fetched(TILE, is_written=False, locality=2),
         "will_read_lanes": fetched(ROW_LANES, is_written=False),
         "will_read_lanes_later": fetched(ROW_LANES, is_written=False, locality=2),
         "will_write_lanes": fetched(ROW_LANES, is_written=True),
@@ -121,6 +128,7 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         "limit_positive_usual": lambda _builder, x, _limit: x,
         "rare": lambda _builder, condition: condition,
         "rare_usual": lambda _builder, _condition: BIT(0),
+        "before_line": before_line,
         "is_same": lambda b, first, second: b.icmp_unsigned("==", first, second),
         "magnitude_bits": lambda b, x: b.or_(b.bitcast(x, integer), sign),
         "multiply_sign": on_bits(lambda b, x, y: b.xor(x, b.and_(y, sign))),

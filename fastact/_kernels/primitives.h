@@ -161,12 +161,33 @@ static inline real fastact_absolute(real x) { return FASTACT_BUILTIN(fabs)(x); }
 static inline real fastact_copysign(real x, real sign) { return FASTACT_BUILTIN(copysign)(x, sign); }
 
 /* The cache lines of FASTACT_TILE elements that are written soon. Without this a store waits for what its line held: 0.25
-   instead of 0.45 ns an element of binary32 where nothing is in the caches. */
+   instead of 0.45 ns an element of binary32 where nothing is in the caches, on a Xeon. AMD's processors gain nothing: on a
+   Zen 4 it takes up to a quarter more of the time. There other lines are fetched, always the same ones: a branch takes 1.08
+   of the time. */
 #define FASTACT_TILE 128
+static real fastact_unused[FASTACT_TILE];
+static int fastact_fetches_results = 1;
+
+#if defined(__x86_64__)
+__attribute__((constructor)) static void fastact_look_at_processor(void)
+{
+    __builtin_cpu_init();
+    fastact_fetches_results = !__builtin_cpu_is("amd");
+}
+#endif
+
 static inline void fastact_will_write(const real *y)
 {
+    y = fastact_fetches_results ? y : fastact_unused;
     for (int i = 0; i < FASTACT_TILE; i += 64 / (int)sizeof(real))
         __builtin_prefetch(y + i, 1);
+}
+
+/* Those that are read soon, into the second-level cache. */
+static inline void fastact_will_read_later(const real *x)
+{
+    for (int i = 0; i < FASTACT_TILE; i += 64 / (int)sizeof(real))
+        __builtin_prefetch(x + i, 0, 2);
 }
 
 #if defined(__FMA__) || defined(__aarch64__) || defined(__powerpc64__) || defined(__s390x__) || \

@@ -20,9 +20,11 @@ cdef void sum_of_columns(
     wide_formula f, const real* x, size step, size rows, size width, wides total
 ) noexcept nogil
 cdef void add_16_squares_of_columns(const real* x, size step, size width, wides total) noexcept nogil
-cdef void add_16_squares_of_columns_ahead(const real* x, size step, size width, wides total) noexcept nogil
+cdef void add_16_squares_of_columns_ahead(
+    const real* x, size step, size width, size ahead, wides total
+) noexcept nogil
 cdef void chained_squares_of_columns(
-    const real* x, size step, size rows, size width, bint is_fetched, wide* total
+    const real* x, size step, size rows, size width, bint is_fetched, size pieces, wide* total
 ) noexcept nogil
 @cython.locals(few=size)
 cdef void squares_without_chains(

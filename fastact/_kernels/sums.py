@@ -111,24 +111,23 @@ def add_16_squares_of_columns(x, step, width, total):
         total[j] = total[j] + squares_of_16(x + j, step)
 
 
-def add_16_squares_of_columns_ahead(x, step, width, total):
+def add_16_squares_of_columns_ahead(x, step, width, ahead, total):
     """As `add_16_of_columns_ahead`."""
-    later = min(2 * LANES, width)
     for tile in range(width // LANES):
         j = tile * LANES
-        k = j + later if j + later < width else 16 * step + (j + later - width)
         for i in range(16):
-            will_read_lanes(x + i * step + k)
+            will_read_lanes_later(x + ahead + i * step + j)
         add_16_squares_of_columns(x + j, step, LANES, total + j)
     j = width // LANES * LANES
     add_16_squares_of_columns(x + j, step, width - j, total + j)
 
 
-def chained_squares_of_columns(x, step, rows, width, is_fetched, total):
+def chained_squares_of_columns(x, step, rows, width, is_fetched, pieces, total):
     clear(total, total, width)
     for i in range(rows // 16):
         if is_fetched:
-            add_16_squares_of_columns_ahead(x + 16 * i * step, step, width, total)
+            ahead = rows_ahead(i, rows // 16, step, width, pieces)
+            add_16_squares_of_columns_ahead(x + 16 * i * step, step, width, ahead, total)
         else:
             add_16_squares_of_columns(x + 16 * i * step, step, width, total)
     for i in range(rows // 16 * 16, rows):
@@ -153,7 +152,10 @@ def squares_columns(args, lengths):
     if SUM_ROUNDS > ZERO:
         sum_of_columns(square_of, x, step, rows, width, total)
     else:
-        chained_squares_of_columns(x, step, rows, width, are_fetched(lengths), total)
+        first, pieces = unaligned_columns(x, step, width), lengths[COUNT]
+        rest = width - first
+        chained_squares_of_columns(x, step, rows, first, False, pieces, total)
+        chained_squares_of_columns(x + first, step, rows, rest, are_fetched(lengths), pieces, total + first)
         squares_without_chains(x, step, rows, width, total, numbers(args, SCRATCH))
 
 
@@ -319,8 +321,7 @@ def scale_long_columns(x, y, width, ahead, later, factor):
     for tile in range(width // TILE):
         j = tile * TILE
         if ahead > 0:
-            for line in range(TILE // LANES):
-                will_read_lanes_later(x + ahead + j + line * LANES)
+            will_read_later(x + ahead + j)
         else:
             will_write(y + later + j)
         scale_columns(x + j, y + j, TILE, factor + j)
@@ -399,8 +400,7 @@ def weigh_long_columns(x, weight, y, width, ahead, later, factor):
     for tile in range(width // TILE):
         j = tile * TILE
         if ahead > 0:
-            for line in range(TILE // LANES):
-                will_read_lanes_later(x + ahead + j + line * LANES)
+            will_read_later(x + ahead + j)
         else:
             will_write(y + later + j)
         weigh_columns(x + j, weight, y + j, TILE, factor + j)

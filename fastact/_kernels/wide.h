@@ -64,6 +64,9 @@ static inline void fastact_will_write_lanes(const real *y)
         __builtin_prefetch(y + i, 1);
 }
 
+/* How many elements there are before the next cache line. */
+static inline ptrdiff_t fastact_before_line(const real *x) { return (-(uintptr_t)x & 63) / sizeof(real); }
+
 /* ---- The last, incomplete block of a row. What lies behind the row is neither read nor written. */
 
 #if defined(__AVX512F__)
