@@ -260,7 +260,7 @@ def batch_norm(
         raise ValueError(f"{function}(): {missing} must be given without training, got None")
     if training and count < 2:
         raise ValueError(f"{function}(): x must have more than one element a channel in training, got {count}")
-    target = Output(out, given.array.shape, given, [given.array])
+    target = Output(out, given.array.shape, given, [given.array, factor, summand])
     both = given.array, target.array
     # The kernels' own, which takes no time: a pass of its own in the cache takes a tenth of the whole.
     activation, lowest = (None, 0.0) if activation == "relu" else (activation, -math.inf)
@@ -557,7 +557,7 @@ def group_norm(
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
-    target = Output(out, given.array.shape, given, [given.array])
+    target = Output(out, given.array.shape, given, [given.array, factor, summand])
     if planar.normalize(given.array, target.array, channel, int(num_groups), factor, summand, eps):
         return target.result()
     axes = others[1:] if channel > 0 else others
@@ -645,7 +645,7 @@ def instance_norm(
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
-    target = Output(out, given.array.shape, given, [given.array])
+    target = Output(out, given.array.shape, given, [given.array, factor, summand])
     if planar.normalize(given.array, target.array, channel, channels, factor, summand, eps):
         return target.result()
     axes = others[1:] if channel > 0 else others

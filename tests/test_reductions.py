@@ -1094,6 +1094,33 @@ def test_overlapping_output(name, dtype):
     assert_same_bits(MAPS[name](memory[:-1], out=memory[1:]), expected)
 
 
+PER_CHANNEL = {
+    "batch_norm": partial(fastact.batch_norm, training=True),
+    "group_norm": partial(fastact.group_norm, num_groups=2),
+    "group_norm of one": partial(fastact.group_norm, num_groups=6),
+    "instance_norm": fastact.instance_norm,
+    "layer_norm": partial(fastact.layer_norm, axis=1),
+}
+
+
+@pytest.mark.parametrize("name", PER_CHANNEL)
+@pytest.mark.parametrize("shape", [(3, 6, 4, 5), (3, 6, 40, 50), (50, 6), (600, 6, 2)], ids=str)
+@each_dtype
+def test_output_over_the_weights(name, shape, dtype):
+    """Weight or bias in the output's memory: what is written must not change what is read of them later."""
+    function, x = PER_CHANNEL[name], normal(shape, dtype)
+    weight, bias = normal(6, dtype), normal(6, dtype) + 1
+    expected = function(x, weight=weight, bias=bias)
+    for moved in ("weight", "bias"):
+        out = np.zeros(shape, dtype)
+        given = {"weight": weight, "bias": bias}
+        place = out.ravel()[1:7]
+        place[...] = given[moved]
+        given[moved] = place
+        assert function(x, out=out, **given) is out
+        assert_same_bits(out, expected)
+
+
 @each_map
 @each_dtype
 @pytest.mark.parametrize("shape", [(50, 6, 999), (3, 6, 70_001), (150_000, 6), (70_000, 6, 1), (2, 6, 3)], ids=str)
