@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -423,4 +424,7 @@ def size_of(shape: int | Sequence[int]) -> int:
         raise TypeError(f"{demand}, got {shape!r}") from None
     if any(length < 0 for length in lengths):
         raise ValueError(f"{demand}, got {shape!r}")
-    return math.prod(lengths)
+    size = math.prod(lengths)
+    if size > sys.maxsize:
+        raise ValueError(f"dropout_mask(): shape must be of at most {sys.maxsize} elements, got {shape!r}")
+    return size

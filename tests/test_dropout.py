@@ -543,7 +543,15 @@ def test_bad_rng(rng, error):
 
 
 @pytest.mark.parametrize(
-    ("shape", "error"), [(-1, ValueError), ((2, -3), ValueError), (1.5, TypeError), ("3", TypeError)]
+    ("shape", "error"),
+    [
+        (-1, ValueError),
+        ((2, -3), ValueError),
+        (1.5, TypeError),
+        ("3", TypeError),
+        (2**63, ValueError),
+        ((2**40, 2**40), ValueError),
+    ],
 )
 def test_bad_shape(shape, error):
     with pytest.raises(error, match=r"dropout_mask\(\): shape must be "):
