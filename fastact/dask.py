@@ -19,6 +19,7 @@ from fastact._kernels import random
 from fastact._kernels.arguments import FLOAT64
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import channel_axis, checked_number, kept_shape, normalized_axes, real
+from fastact._kernels.promotion import ARRAY
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
 from fastact._kernels.statistics import rounded
 from fastact.dropout import checked_axes, packed
@@ -423,17 +424,22 @@ def l2_penalty(w: Any, lam: float) -> DaskArray:
     return penalty(w, lam, "squares", "l2_penalty")
 
 
-def lazy(x: Any, function: str) -> tuple[DaskArray, np.dtype[Any]]:
+def lazy(x: Any, function: str, name: str = "x") -> tuple[DaskArray, np.dtype[Any]]:
     """Return an argument as a dask array of real numbers and the type of the result, or raise."""
-    array = da.asarray(x)
-    return array, real(np.empty(0, array.dtype), function).dtype
+    try:
+        array = da.asarray(x)
+    except (NotImplementedError, ValueError) as error:
+        # Of objects, whose size dask does not know, and of ragged lists.
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{function}(): {name} must be {ARRAY}, got {type(x).__name__!r}: {error}") from error
+    return array, real(np.empty(0, array.dtype), function, name).dtype
 
 
 def per_channel(value: Any, chunks: tuple[Any], channels: int, function: str, name: str) -> DaskArray | None:
     """Return one number a channel, in the channels' chunks."""
     if value is None:
         return None
-    array, _ = lazy(value, function)
+    array, _ = lazy(value, function, name)
     if array.shape != (channels,):
         raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {array.shape}")
     return array.rechunk(chunks)
@@ -617,7 +623,7 @@ def packed_mask(keep: DaskArray) -> DaskArray:
 
 
 def penalty(w: Any, lam: float, name: str, function: str) -> DaskArray:
-    w, _ = lazy(w, function)
+    w, _ = lazy(w, function, "w")
     factor = checked_number(lam, function, "lam")
     everything = tuple(range(w.ndim))
 

@@ -224,6 +224,10 @@ def test_integers_and_lists():
         (lambda x: lazy.dropout(x, rng="5"), TypeError, "rng"),
         (lambda x: lazy.dropout(x[x > 0]), ValueError, "x must have chunks of known lengths"),
         (lambda x: lazy.l1_penalty(x, "1"), TypeError, "lam"),
+        (lambda _: lazy.l1_penalty("1", 1.0), TypeError, r"l1_penalty\(\): w must"),
+        (lambda x: lazy.batch_norm(x, "1", np.ones(12)), TypeError, r"batch_norm\(\): running_mean must"),
+        (lambda _: lazy.softmax(np.array([None, 1.0])), TypeError, r"softmax\(\): x must"),
+        (lambda _: lazy.softmax([[1.0, 2.0], [3.0]]), ValueError, r"softmax\(\): x must"),
     ],
 )
 def test_wrong_arguments_are_found_at_once(call, error, name):
