@@ -3,6 +3,7 @@
 # Lambdas are what is tested.
 # ruff: noqa: ARG005, PLW0108
 
+import copy
 import math
 import pickle
 
@@ -372,6 +373,13 @@ REFUSED = (
     (lambda x: x + 10**400, r"an integer that no float holds"),
     (lambda x: x**2.5, r"exponents are the numbers"),
     (lambda x: 2**x, r"exponents are the numbers"),
+    (lambda x: x**np.array(2), r"exponents are the numbers"),
+    (lambda x: x**np.array([2, 3]), r"exponents are the numbers"),
+    (lambda x: round(x), r"as Python numbers.*line"),
+    (lambda x: round(x, 2), r"as Python numbers.*line"),
+    (lambda x: float(f"{x:.2f}"), r"as Python numbers.*line"),
+    (lambda x: x.__delitem__(0), r"indexes an array.*line"),
+    (lambda x: x.sum(), r"uses \.sum; what there is.*line"),
     (lambda x: x > 0, r"returns a condition"),
     (lambda x: (x > 0) + (x < 1), r"add of conditions"),
     (lambda x: x & (x > 0), r"bitwise_and on numbers"),
@@ -396,6 +404,11 @@ def test_refused(function, message):
 def test_attributes_are_refused():
     with pytest.raises(AttributeError, match=r"uses \.sum; what there is"):
         fastact.fuse(lambda x: x.sum())
+
+
+def test_stand_ins_can_be_copied():
+    x = np.float32([-1.0, 2.0])
+    assert_same_bits(fastact.fuse(lambda x: copy.copy(x) * 2.0)(x), x * 2)
 
 
 def test_an_array_of_another_call():

@@ -103,6 +103,10 @@ class Trace:
         return TypeError(f"fuse(): {self.function.__name__} {fault}{where}")
 
 
+class NoSuchAttributeError(AttributeError, TypeError):
+    """What `hasattr` asks for, and what everything else that is refused raises."""
+
+
 class Traced(NDArrayOperatorsMixin):
     """A stand-in for an array. Python's operators are NumPy's ufuncs, and those come to `__array_ufunc__`."""
 
@@ -136,23 +140,26 @@ class Traced(NDArrayOperatorsMixin):
             "max() and chained comparisons do: write np.where(condition, a, b), and &, |, ~ between conditions"
         )
 
-    def __float__(self) -> float:
+    def __float__(self, *_arguments: Any) -> Any:
         raise self._trace.error(
             "needs an array's values as Python numbers, as the functions of math do: write np.exp etc."
         )
 
-    __int__ = __index__ = __complex__ = __float__
+    __int__ = __index__ = __complex__ = __round__ = __format__ = __float__
 
     def __getitem__(self, *_arguments: Any) -> Any:
         raise self._trace.error("indexes an array: a fused function is element-wise")
 
-    __iter__ = __len__ = __setitem__ = __getitem__
+    __iter__ = __len__ = __setitem__ = __delitem__ = __getitem__
 
     def __array__(self, *_arguments: Any, **_options: Any) -> Any:
         raise self._trace.error(f"makes an array of an array; what there is: {ACCEPTED}")
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"fuse(): {self._trace.function.__name__} uses .{name}; what there is: {ACCEPTED}")
+        if name == "_trace":
+            # Of one that copy.copy() has only begun to make.
+            raise AttributeError(name)
+        raise NoSuchAttributeError(*self._trace.error(f"uses .{name}; what there is: {ACCEPTED}").args)
 
 
 def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Traced:
@@ -179,7 +186,8 @@ def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Trac
 
 def power(trace: Trace, base: Any, exponent: Any) -> Traced:
     """Return a power as products, a root or a quotient; NumPy's own takes any exponent, and longer."""
-    if not isinstance(base, Traced) or isinstance(exponent, Traced) or exponent not in (-1, 0.5, 1, 2, 3, 4):
+    is_number = isinstance(exponent, (int, float, np.integer, np.floating))
+    if not isinstance(base, Traced) or not is_number or exponent not in (-1, 0.5, 1, 2, 3, 4):
         raise trace.error("uses a power: exponents are the numbers 0.5, -1, 1, 2, 3 and 4")
     if exponent == 0.5:
         return trace.step("sqrt", base)
