@@ -248,6 +248,14 @@ def test_demo_does_not_hide_a_mistake(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_demo_with_a_directory_for_a_file(tmp_path):
+    """Found before everything is measured."""
+    ended = processes.run("-m", "fastact", "demo", "--out", str(tmp_path))
+    assert ended.returncode == 1
+    assert "is a directory" in ended.stderr
+    assert ended.stdout == ""
+
+
 def test_demo_without_a_directory_to_write_to(tmp_path):
     ended = processes.run("-m", "fastact", "demo", "--out", str(tmp_path / "none" / "demo.png"))
     assert ended.returncode == 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure what is asked for and not yet recorded, and show it."""
     check_options(arguments)
     effort = QUICK if arguments.quick else FULL
-    found = record.load(arguments.json) if arguments.json and arguments.json.exists() else record.new()
+    found = begun(arguments.json) if arguments.json and arguments.json.exists() else record.new()
     if not record.is_of_this(found):
         raise SystemExit(f"--json: {str(arguments.json)!r} is of another build, machine or version: name another file")
     chosen = [case for case in CASES if arguments.only in case.name]
@@ -74,6 +75,17 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(UNFINISHED)
 
 
+def begun(path: Path) -> Record:
+    """Return a record to go on with."""
+    try:
+        found = record.load(path)
+    except ValueError as error:
+        raise SystemExit(f"--json: {str(path)!r} is no record: {error}") from None
+    if not isinstance(found, dict):
+        raise SystemExit(f"--json: {str(path)!r} is no record")
+    return found
+
+
 def check_options(arguments: argparse.Namespace) -> None:
     if arguments.visits < 1:
         raise SystemExit(f"--visits must be at least 1, got {arguments.visits}")
@@ -81,6 +93,8 @@ def check_options(arguments: argparse.Namespace) -> None:
         path = getattr(arguments, option)
         if path is not None and not path.parent.is_dir():
             raise SystemExit(f"--{option}: there is no directory {str(path.parent)!r} to write {path.name!r} to")
+        if path is not None and path.is_dir():
+            raise SystemExit(f"--{option}: {str(path)!r} is a directory")
     if math.isfinite(arguments.seconds) and arguments.json is None:
         raise SystemExit("--seconds needs --json: what is measured has to be kept somewhere")
 

@@ -15,6 +15,8 @@ def run(out: str, quick: bool) -> None:
     path = Path(out)
     if not path.parent.is_dir():
         raise SystemExit(f"--out: there is no directory {str(path.parent)!r} to write {path.name!r} to")
+    if path.is_dir():
+        raise SystemExit(f"--out: {out!r} is a directory")
     effort = kernels.QUICK if quick else kernels.FULL
     photographs = part("The photographs", kernels.normalized_photographs)
     results = kernels.run(kernels.pattern() if photographs is None else photographs, effort)
