@@ -225,8 +225,8 @@ def softmax(x: Any, axis: Axis = -1) -> DaskArray:
     Returns
     -------
     dask.array.Array
-        Of the shape of `x` and, for floats, its type. The same bits as of `fastact.softmax` where no axis is divided
-        into chunks; else two passes over them, error at most 3 ULP.
+        Of the shape of `x` and, for floats, its type. Where no axis is divided into chunks, what `fastact.softmax`
+        gives for each chunk; else two passes over them, error at most 3 ULP.
 
     Raises
     ------
