@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike
 
 from fastact._kernels import random
-from fastact._kernels.arguments import as_array, checked
+from fastact._kernels.arguments import as_array, checked, is_masked
 from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
@@ -374,7 +374,9 @@ def real_array(x: ArrayLike, name: str, function: str) -> Array:
     if type(x) is np.ndarray and x.dtype.type in FLOATS:
         return x
     demand = f"{function}(): {name} must be {ARRAY}"
-    return as_array(checked(x, demand), demand)
+    # Once more: what a pandas Series of texts holds is known when it is an array.
+    array: Array = checked(as_array(checked(x, demand), demand), demand)
+    return array
 
 
 def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:
@@ -410,6 +412,8 @@ def checked_mask(mask: Mask, n: int, name: str, function: str) -> Mask:
     demand = f"{function}(): mask must be a one-dimensional array of {size} uint8, a bit for each element of {name}"
     if not isinstance(mask, np.ndarray):
         raise ValueError(f"{demand}, got {type(mask).__name__!r}")
+    if is_masked(mask):
+        raise TypeError(f"{demand}, got a masked one")
     if mask.dtype != np.uint8 or mask.shape != (size,):
         raise ValueError(f"{demand}, got shape {mask.shape} of dtype {mask.dtype}")
     return np.ascontiguousarray(mask)

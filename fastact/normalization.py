@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastact._kernels import operands, planar, reductions
-from fastact._kernels.arguments import FLOAT64
+from fastact._kernels.arguments import FLOAT64, is_masked
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
     Operand,
@@ -144,6 +144,8 @@ def checked_running(value: Any, channels: int, function: str, name: str, is_writ
     if computed is None or (is_written and computed is not value.dtype.type):
         given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
         raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
+    if is_masked(value):
+        raise TypeError(f"{function}(): {name} must be an ndarray of floats, got a masked one")
     running: Array = value
     if running.shape != (channels,):
         shape = running.shape

@@ -6,6 +6,7 @@ import pickle
 from fractions import Fraction
 
 import numpy as np
+import pandas
 import pytest
 
 import fastact
@@ -484,7 +485,7 @@ def test_bits_beyond_the_last_do_not_matter():
     [
         (np.ones(3, np.longdouble), "longdouble|float128"), (np.ones(3, np.complex64), "complex64"),
         (np.array(["1"]), "<U1"), (np.array([None]), "object"), ("text", "str"), (None, "NoneType"),
-        ([1, None], "list"),
+        ([1, None], "list"), (pandas.Series(["1"]), "object"),
     ],
 )  # fmt: skip
 def test_bad_x(x, given):

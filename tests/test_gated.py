@@ -1,6 +1,7 @@
 """glu and its gradient: two arrays, in halves of one."""
 
 import numpy as np
+import pandas
 import pytest
 
 import fastact
@@ -151,6 +152,7 @@ ERRORS = (
     ((np.ones(2), None), TypeError, "axis must be an integer"),
     ((["a", "b"],), TypeError, r"^glu\(\): x must be an array"),
     ((np.ones(2, np.complex64),), TypeError, r"^glu\(\): x must be an array"),
+    ((pandas.Series(["a", "b"]),), TypeError, r"^glu\(\): x must be an array"),
 )
 
 

@@ -37,9 +37,11 @@ def along_axis(function: str, weight: Any, x: Any, axis: int) -> Array:
 
 def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
     """Return views of the two halves of x along an axis."""
-    array = checked(x, f"{function}(): x must be {ARRAY}")
+    demand = f"{function}(): x must be {ARRAY}"
+    array = checked(x, demand)
     if not isinstance(array, np.ndarray):
-        array = np.asarray(array)
+        # Once more: what a pandas Series of texts holds is known when it is an array.
+        array = checked(np.asarray(array), demand)
     index = axis_index(function, axis, array.ndim)
     length = array.shape[index]
     if length % 2:
