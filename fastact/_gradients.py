@@ -15,6 +15,7 @@ from fastact._kernels.operands import (
     Operand,
     Output,
     channel_axis,
+    checked_eps,
     checked_number,
     elements_along,
     is_half,
@@ -296,7 +297,7 @@ def layer_norm(
     function = "grad.layer_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     stats = statistics(MOMENTS, given.array, axes)

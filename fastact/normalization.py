@@ -16,6 +16,7 @@ from fastact._kernels.operands import (
     Operand,
     Output,
     channel_axis,
+    checked_eps,
     checked_number,
     checked_out,
     computable,
@@ -248,7 +249,7 @@ def batch_norm(
     function = "batch_norm"
     given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     momentum = checked_number(momentum, function, "momentum", 0.0, 1.0)
     activation = checked_activation(activation, function)
     old_mean = checked_running(running_mean, channels, function, "running_mean", training)
@@ -428,7 +429,7 @@ def layer_norm(
     function = "layer_norm"
     given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
     summand = along_axes(bias, given, axes, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
@@ -555,7 +556,7 @@ def group_norm(
         raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
     if num_groups < 1 or channels % num_groups:
         raise ValueError(f"{function}(): num_groups must divide the {channels} channels, got {num_groups}")
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)
@@ -643,7 +644,7 @@ def instance_norm(
     function = "instance_norm"
     given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)

@@ -16,6 +16,7 @@ from fastact._kernels.channels import QUANTIZED
 from fastact._kernels.operands import (
     FLOAT32,
     Output,
+    checked_eps,
     checked_number,
     checked_out,
     computable,
@@ -523,7 +524,7 @@ def standardized(
     function = "standardize"
     given = real(x, function)
     axes = normalized_axes(axis, given.array.ndim, function)
-    eps = checked_number(eps, function, "eps", low=0.0)
+    eps = checked_eps(eps, function)
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array])
     stats = statistics(MOMENTS, given.array, axes)

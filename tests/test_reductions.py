@@ -1325,6 +1325,27 @@ def test_more_wrong_arguments():
             call()
 
 
+@each_dtype
+def test_infinite_eps(dtype):
+    """Results are 0, and not (x - mean) times what memory happens to hold."""
+    x = normal((4, 6), dtype)
+    for function in (
+        fastact.layer_norm,
+        fastact.rms_norm,
+        fastact.normalize,
+        partial(fastact.batch_norm, training=True),
+        partial(fastact.batch_norm, running_mean=np.zeros(6), running_var=np.ones(6)),
+        partial(fastact.group_norm, num_groups=2),
+        fastact.instance_norm,
+        preprocess.standardize,
+        partial(grad.layer_norm, x, weight=None),
+    ):
+        for array in (x, np.asfortranarray(x)):
+            function(array)  # leaves its factors there
+            result = function(array, eps=INF)
+            np.testing.assert_allclose(result[0] if isinstance(result, tuple) else result, 0.0, atol=1e-150)
+
+
 RAGGED = [[1.0, 2.0], [3.0]]
 NUMBERS = {
     "eps": (

@@ -6,6 +6,7 @@ Compiled, since what a plain array goes through here would take ten times as lon
 import operator
 
 cimport cython
+from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport uintptr_t
 cimport numpy as np
@@ -110,6 +111,12 @@ def checked_number(value, str function, str name, double low=-INFINITY, double h
         limits = f"at least {low:g}" if high == INFINITY else f"between {low:g} and {high:g}"
         raise ValueError(f"{function}(): {name} must be {limits}, got {value!r}")
     return number
+
+
+def checked_eps(value, str function):
+    """Return what is added to a variance, or raise. An infinite one tells kernels that it is not needed."""
+    cdef double eps = checked_number(value, function, "eps", 0.0)
+    return min(eps, DBL_MAX)
 
 
 # ---- Axes and shapes.
