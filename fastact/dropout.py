@@ -326,7 +326,7 @@ def masked(function: str, name: str, x: ArrayLike, mask: Mask, p: float, out: Ar
     bits = checked_mask(mask, array.size, name, function)
     y = output(array, out, function)
     if p < 1:
-        is_shared = out is not None and np.may_share_memory(bits, out)
+        is_shared = out is not None and np.may_share_memory(bits, y)
         apply(array, y, bits.copy() if is_shared else bits, dropout_values(p))
     else:
         random.copy(y, 0.0)
@@ -396,6 +396,8 @@ def output(x: Array, out: Array | None, function: str) -> Array:
         dtype = np.dtype(float_of(dtype.type))
     if out is None:
         return np.empty_like(x, dtype, subok=False)
+    if isinstance(out, tuple) and len(out) == 1:
+        out = out[0]
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{function}(): out must be an array, got {type(out).__name__!r}")
     if out.shape != x.shape:

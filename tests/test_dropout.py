@@ -4,6 +4,7 @@ import inspect
 import math
 import pickle
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas
@@ -123,6 +124,22 @@ def test_almost_certain_outcomes(function):
     for p in (1e-6, 1 - 1e-6, 2**-32, 1 - 2**-32):
         is_kept = philox_reference.keep(2, x.size, p)
         assert_is_dropout(function, function(x, p, rng=2), x, is_kept, p)
+
+
+def test_out_in_a_tuple():
+    """As ufuncs and normalizations take it."""
+    x, mask = normal((5, 7)), fastact.dropout_mask(35, 0.5, rng=3)
+    for call in (
+        partial(fastact.dropout, x, 0.5, rng=3),
+        partial(fastact.alpha_dropout, x, 0.5, rng=3),
+        partial(fastact.apply_mask, x, mask, 0.5),
+        partial(grad.dropout, x, mask, 0.5),
+    ):
+        out = np.zeros_like(x)
+        assert call(out=(out,)) is out
+        assert_same_bits(out, call())
+        with pytest.raises(TypeError, match=r"out must be an array, got 'tuple'"):
+            call(out=(out, out))
 
 
 def test_not_training():

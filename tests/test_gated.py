@@ -169,8 +169,9 @@ def test_errors(arguments, error, message):
 @pytest.mark.parametrize("shape", [(4,), (1, 2), (2, 1), (3, 2)])
 def test_bad_shapes_of_out_and_dy(shape):
     out = np.full(shape, 99.0)
-    with pytest.raises(ValueError, match=r"glu\(\): out must have the shape \(2,\)"):
-        fastact.glu(np.ones(4), out=out)
+    for given in (out, (out,)):
+        with pytest.raises(ValueError, match=r"glu\(\): out must have the shape \(2,\)"):
+            fastact.glu(np.ones(4), out=given)
     assert np.all(out == 99)
     with pytest.raises(ValueError, match=r"glu\(\): dy must have the shape \(2,\)"):
         grad.glu(np.ones(shape), np.ones(4))

@@ -52,6 +52,7 @@ def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
 
 def like_halves(function: str, out: Any, half: Array) -> Any:
     """Return `out` if it has the shape of a half: a larger one NumPy would fill by broadcasting."""
-    if isinstance(out, np.ndarray) and out.shape != half.shape:
-        raise ValueError(f"{function}(): out must have the shape {half.shape}, got {out.shape}")
+    given = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    if isinstance(given, np.ndarray) and given.shape != half.shape:
+        raise ValueError(f"{function}(): out must have the shape {half.shape}, got {given.shape}")
     return out
