@@ -41,19 +41,23 @@ def checked_targets(target, Operand logits not None, axis, ignore_index, str fun
     shape = kept_shape((<object>x).shape, (targets.channel,))
     if given.shape != shape:
         raise ValueError(f"{function}(): target must have shape {shape}, that of logits without axis, got {given.shape}")
+    held = given
     if given.dtype.kind == "u" and given.dtype.itemsize == 8:
         # Those that int64 does not hold do not exist.
-        given = np.minimum(given, np.uint64(2**63 - 1))
+        held = np.minimum(given, np.uint64(2**63 - 1))
     try:
         ignored = operator.index(ignore_index)
     except TypeError:
         raise TypeError(f"{function}(): ignore_index must be an int, got {type(ignore_index).__name__!r}") from None
     classes = np.PyArray_DIM(x, targets.channel) if np.PyArray_NDIM(x) else 1
     targets.classes = np.PyArray_FROMANY(
-        given, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
+        held, np.NPY_INTP, 0, 0, np.NPY_ARRAY_DEFAULT | np.NPY_ARRAY_FORCECAST | np.NPY_ARRAY_ENSURECOPY
     )
-    if not count_targets(targets, classes, ignored if abs(ignored) < 2**63 else -(2**63)):
-        raise ValueError(f"{function}(): target must be classes from 0 to {classes - 1} or {ignore_index}, got others")
+    ignored = ignored if abs(ignored) < 2**63 else -(2**63)
+    if not count_targets(targets, classes, ignored):
+        others = given[(held != ignored) & ((held < 0) | (held >= classes))]
+        accepted = f"classes from 0 to {classes - 1} or {ignore_index}"
+        raise ValueError(f"{function}(): target must be {accepted}, got {others.flat[0]}")
     return targets
 
 
