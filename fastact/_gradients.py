@@ -14,6 +14,7 @@ from fastact._kernels.operands import (
     FLOAT32,
     Operand,
     Output,
+    Undisturbed,
     channel_axis,
     checked_eps,
     checked_number,
@@ -477,7 +478,7 @@ def spread(array: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
         return array
     demand = f"grad.prelu(): {name} must be {ARRAY}"
     given = as_array(checked(array, demand), demand)
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         return np.ascontiguousarray(np.broadcast_to(given, shape), dtype).reshape(shape)
 
 

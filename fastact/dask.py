@@ -18,7 +18,7 @@ import fastact
 from fastact._kernels import random
 from fastact._kernels.arguments import FLOAT64
 from fastact._kernels.axes import Array, Axis
-from fastact._kernels.operands import channel_axis, checked_number, kept_shape, normalized_axes, real
+from fastact._kernels.operands import Undisturbed, channel_axis, checked_number, kept_shape, normalized_axes, real
 from fastact._kernels.promotion import ARRAY
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
 from fastact._kernels.statistics import rounded
@@ -449,7 +449,7 @@ def normalized(block: Array, state: Array, weight: Any, bias: Any, *, axis: int,
     """Normalize a chunk by the moments of all. A mean far above the deviation is subtracted first, its rest later."""
     given = real(block, "batch_norm")
     high = state["mean"].astype(given.array.dtype)
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         rest = np.where(np.isfinite(high), state["mean"] - high + state["rest"], np.nan)
         centred = given.array - high.reshape([-1 if number == axis else 1 for number in range(block.ndim)])
     y = fastact.batch_norm(centred, rest, variances(state), weight, bias, axis=axis, **options)
@@ -494,7 +494,7 @@ def moments_of_chunk(block: Array, axes: tuple[int, ...]) -> Array:
 def combined_moments(state: Array, axes: tuple[int, ...]) -> Array:
     """Combine counts, means in two parts and sums of squares."""
     combined = np.empty(kept_shape(state.shape, axes, keepdims=True), MOMENTS)
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         count = state["count"].sum(axes, keepdims=True)
         # Of nothing, as of chunks of length 0, nothing is known, and not NaN: others may follow.
         share = state["count"] / np.maximum(count, 1.0)
@@ -513,7 +513,7 @@ def means(state: Array) -> Array:
 
 
 def variances(state: Array, correction: float = 0) -> Array:
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         return np.asarray(state["square"] / np.maximum(state["count"] - correction, 0.0))
 
 
@@ -538,7 +538,7 @@ def combined_exp_sums(state: Array, axes: tuple[int, ...]) -> Array:
     rows = np.moveaxis(state, axes, range(len(axes))).reshape(count, *kept_shape(state.shape, axes))
     first = rows["high"].argmax(axis=0)[None]
     largest = np.take_along_axis(rows, first, axis=0)[0]
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         high, low = difference(rows["high"], rows["low"], largest)
         others = np.exp(high) * (1 + low)
         np.put_along_axis(others, first, 0.0, axis=0)
@@ -570,7 +570,7 @@ def mapped(
         return x.map_blocks(whole, axis=axis, dtype=dtype)
 
     def chunk(block: Array, state: Array) -> Array:
-        with np.errstate(all="ignore"):
+        with Undisturbed():
             high, low = difference(block.astype(FLOAT64), 0.0, state)
             return of_difference(np.where(state["high"] == np.inf, np.nan, high), low).astype(dtype)
 

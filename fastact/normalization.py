@@ -15,6 +15,7 @@ from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
     Operand,
     Output,
+    Undisturbed,
     channel_axis,
     checked_eps,
     checked_number,
@@ -353,7 +354,7 @@ def batch_norm_inverse(
     out = checked_out(out, given.array.shape, given.dtype, function)
     target = Output(out, given.array.shape, given, [given.array])
     stats = np.empty((2, channels))
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         stats[0] = np.sqrt(spread + eps) / factor
         stats[1] = center - summand * stats[0]
     if not planar.scale_and_shift(given.array, target.array, channel, stats):
@@ -718,7 +719,7 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
         options: dict[str, Any] = {"piece_numbers": 1, "parameters": (eps,), "stats_numbers": 1}
         run(norm, arrays, 1, axes, None, apply=norm if p == 2 else "scale", **options)
     else:
-        with np.errstate(all="ignore"):
+        with Undisturbed():
             stats = 1 / np.maximum(norm_of_powers(given.array, p, axes), eps)
         run("", arrays, 1, axes, stats, apply="scale", reduces=False)
     return target.result()

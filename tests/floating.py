@@ -12,6 +12,7 @@ UPWARD = {True: 0x800, False: 0x400000}[IS_X86_64]
 DOWNWARD = {True: 0x400, False: 0x800000}[IS_X86_64]
 TOWARD_ZERO = 0xC00
 ALL_FLAGS = {True: 0x3D, False: 0x1F}[IS_X86_64]
+INEXACT = {True: 0x20, False: 0x10}[IS_X86_64]
 # In glibc's fenv_t on x86-64, the register that SSE and AVX obey.
 MXCSR_OFFSET = 28
 FLUSH_TO_ZERO = 0x8040

@@ -15,6 +15,7 @@ import pytest
 from numpy.exceptions import AxisError
 
 import fastact
+import floating
 import processes
 from cases import FLOATS, HALVES, assert_same_bits, each_dtype
 from fastact import grad, normalization, penalties, preprocess, ufuncs
@@ -1465,6 +1466,51 @@ def test_no_warning_and_no_flag(name):
             fastact.moments(array)
             fastact.logsumexp(array)
             fastact.elastic_net_penalty(array, 1e300, 1e300)
+
+
+def wide_calls(x):
+    """Return calls in which NumPy converts: 16-bit floats and statistics, running arrays of another type."""
+    running = np.full(6, 2**0.5, np.float16), np.full(6, 3.0, ">f4")
+    channels = {"weight": np.full(6, 3**0.5, x.dtype), "bias": np.full(6, 0.1, x.dtype)}
+
+    def updated():
+        arrays = tuple(array.copy() for array in running)
+        fastact.batch_norm(x, *arrays, training=True, momentum=0.3)
+        return arrays
+
+    return (
+        updated,
+        lambda: fastact.batch_norm(x, *running, **channels, return_stats=True),
+        lambda: fastact.batch_norm_inverse(x, *running, **channels),
+        lambda: fastact.normalize(x, 3.0),
+        lambda: fastact.logsumexp(x, 0),
+        lambda: fastact.moments(x, 1),
+        lambda: fastact.softmax(x.astype(x.dtype.newbyteorder())),
+        lambda: fastact.cross_entropy(x[:4], [5, 4, 3, 2]),
+        lambda: grad.cross_entropy(x[:4], [5, 4, 3, 2]),
+        lambda: grad.batch_norm(x, x, None, *running),
+        lambda: grad.layer_norm(x, x, None),
+        lambda: grad.prelu(x, x, channels["weight"], axis=1),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+def test_the_floating_point_environment_of_conversions(dtype):
+    """Flags stay as they are (but "inexact", which Python's own division raises), rounding changes no bit."""
+    x = normal((6, 6), dtype) * np.finfo(dtype).max ** 0.5
+    x[0] *= np.finfo(dtype).smallest_subnormal
+    calls = wide_calls(x)
+    for call, again in zip(calls, wide_calls(x), strict=True):
+        floating.clear_flags()
+        expected = call()
+        assert floating.flags() & ~floating.INEXACT == 0
+        for mode in (floating.UPWARD, floating.DOWNWARD):
+            with floating.rounding(mode):
+                result = again()
+                assert floating.rounding_mode() == mode
+            pairs = ((each if isinstance(each, tuple) else (each,)) for each in (result, expected))
+            for array, other in zip(*pairs, strict=True):
+                assert_same_bits(array, other)
 
 
 # ---- Gradients.

@@ -23,6 +23,14 @@ np.import_array()
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(np.ndarray array, np.NPY_ORDER order, void* dtype, int is_subclass)
 
+# NumPy's conversions leave flags in the x87's register as well, where there is one.
+cdef extern from "fenv.h" nogil:
+    ctypedef struct fenv_t:
+        pass
+    int fegetenv(fenv_t*)
+    int fesetenv(const fenv_t*)
+    const fenv_t* FE_DFL_ENV
+
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 cdef np.dtype BINARY32 = FLOAT32
@@ -36,6 +44,24 @@ cdef class Operand:
     def __init__(self, np.ndarray array not None, np.dtype dtype not None):
         self.array = array
         self.dtype = dtype
+
+
+@cython.final
+cdef class Undisturbed:
+    """A context for what NumPy computes: without warnings, rounded to nearest, and the caller's flags are put back."""
+
+    cdef fenv_t callers
+    cdef object ignoring
+
+    def __enter__(self):
+        fegetenv(&self.callers)
+        fesetenv(FE_DFL_ENV)
+        self.ignoring = np.errstate(all="ignore")
+        self.ignoring.__enter__()
+
+    def __exit__(self, kind, value, trace):
+        self.ignoring.__exit__(kind, value, trace)
+        fesetenv(&self.callers)
 
 
 # ---- Types.
@@ -78,8 +104,13 @@ def computable(np.ndarray array not None, np.dtype dtype not None):
     """Return the array in this type, aligned and in the machine's byte order; the same one if it is so."""
     if array.descr.type_num == dtype.type_num and np.PyArray_ISBEHAVED_RO(array):
         return array
-    with np.errstate(all="ignore"):
-        return array.astype(dtype)
+    # No flag of the x87's: results are wide.
+    cdef Environment callers = enter_environment()
+    try:
+        with np.errstate(all="ignore"):
+            return array.astype(dtype)
+    finally:
+        leave_environment(callers)
 
 
 def like(x, Operand operand not None, str function, str name, bint in_blocks=False):
@@ -308,7 +339,7 @@ cdef class Output:
             return self.out
         if self.out is None and self.dtype == self.array.dtype:
             return self.array if np.PyArray_NDIM(self.array) else self.array[()]
-        with np.errstate(all="ignore"):
+        with Undisturbed():
             if self.out is not None:
                 np.copyto(self.out, self.array, casting="unsafe")
                 return self.out

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.operands cimport MOST_AXES, Operand, is_computed, laid_over, real_number
-from fastact._kernels.operands import FLOAT32, FLOAT64
+from fastact._kernels.operands import FLOAT32, FLOAT64, Undisturbed
 
 np.import_array()
 
@@ -61,7 +61,7 @@ def rounded(statistic, shape, np.dtype dtype not None):
     """Return a row of the statistics in the caller's type; a scalar for a 0-d shape."""
     if is_flat(statistic) and (dtype is BINARY32 or dtype is BINARY64):
         return rounded_parts(statistic, NULL, shape, dtype)
-    with np.errstate(all="ignore"):
+    with Undisturbed():
         return statistic.astype(dtype).reshape(shape)[()]
 
 
@@ -120,7 +120,7 @@ def update(np.ndarray running, np.ndarray batch not None, double momentum):
     if running is None:
         return
     if not is_computed(running):
-        with np.errstate(all="ignore"):
+        with Undisturbed():
             running[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * batch
         return
     step = np.PyArray_STRIDE(running, 0)
