@@ -227,7 +227,8 @@ def checked_dtype(dtype: DTypeLike, function: str, more: tuple[str, ...] = ()) -
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {dtype!r}") from None
+        hint = ": import ml_dtypes, which makes it known" if isinstance(dtype, str) and dtype == "bfloat16" else ""
+        raise TypeError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {dtype!r}{hint}") from None
     if found is not FLOAT32 and (found.name not in accepted or not found.isnative):
         raise ValueError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {found.str}")
     return found

@@ -677,6 +677,23 @@ def test_the_environment_is_left_alone(name):
                 assert_same_bits(call(), expected)
 
 
+def test_bfloat16_before_ml_dtypes_is_imported():
+    """NumPy does not know the name then: the message says what to do, not only that bfloat16 is accepted."""
+    program = """
+import numpy as np
+from fastact import preprocess
+try:
+    preprocess.dequantize_linear(np.uint8([1]), 1.0, dtype="bfloat16")
+except TypeError as error:
+    print(error)
+import ml_dtypes
+print(preprocess.dequantize_linear(np.uint8([1]), 1.0, dtype="bfloat16").dtype)
+"""
+    message, dtype = processes.output_of(program).splitlines()
+    assert message.endswith("got 'bfloat16': import ml_dtypes, which makes it known")
+    assert dtype == "bfloat16"
+
+
 @pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
 def test_builds(instruction_set):
     """Every instruction set gives the bits of the one in use, between pages that must not be touched."""
