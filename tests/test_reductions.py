@@ -395,6 +395,40 @@ def test_columns_whose_rows_share_places_in_the_cache(name, rows, dtype):
     assert_same_bits(x[:, 468:], expected)
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
+@pytest.mark.parametrize("shape", [(5, 19), (40, 31), (1100, 23), (600, 30), (300, 271), (20_001, 27)], ids=str)
+def test_columns_that_do_not_fill_vectors(shape, dtype):
+    """The last ones have the bits that they have among others, in place and between others too."""
+    rows, columns = shape
+    x, dy = normal((2, rows, columns // 16 * 16 + 32), dtype, seed=columns)
+    weight, bias = normal((2, rows), dtype)
+    for function in (
+        *(partial(FUNCTIONS[name], axis=0) for name in ALONG),
+        lambda x, out: fastact.layer_norm(x, weight, bias, axis=0, out=out),
+        lambda x, out: fastact.batch_norm(x, training=True, axis=1, out=out),
+        lambda x, out: fastact.batch_norm(x, training=True, axis=1, activation="silu", out=out),
+    ):
+        expected = function(x, out=None)
+        assert_same_bits(function(x[:, :columns].copy(), out=None), expected[:, :columns])
+        in_place = x[:, :columns].copy()
+        function(in_place, out=in_place)
+        assert_same_bits(in_place, expected[:, :columns])
+        between = x.copy()
+        function(between[:, :columns], out=between[:, :columns])
+        assert_same_bits(between[:, :columns], expected[:, :columns])
+        assert_same_bits(between[:, columns:], x[:, columns:])
+    assert_same_bits(fastact.logsumexp(x[:, :columns], 0), fastact.logsumexp(x, 0)[:columns])
+    assert_same_bits(np.stack(fastact.moments(x[:, :columns], 0)), np.stack(fastact.moments(x, 0))[:, :columns])
+    for function in (
+        lambda dy, x: grad.softmax(dy, x, 0),
+        lambda dy, x: grad.log_softmax(dy, x, 0),
+        lambda dy, x: grad.layer_norm(dy, x, weight, axis=0)[0],
+        lambda dy, x: grad.rms_norm(dy, x, weight, axis=0)[0],
+        lambda dy, x: np.vstack(grad.batch_norm(dy, x, None, np.zeros(x.shape[1]), np.ones(x.shape[1]))),
+    ):
+        assert_same_bits(function(dy[:, :columns], x[:, :columns]), function(dy, x)[:, :columns])
+
+
 @pytest.mark.parametrize(
     "shape", [(20_001, 16), (15_007, 21), (70_001, 63), (9001, 70), (2500, 950), (4100, 1030), (17, 250_007)]
 )
@@ -773,9 +807,9 @@ def test_masked_elements(n, dtype):
 
 
 def test_no_over_read():
-    """Rows that end where a page ends: nothing behind them is read or written."""
+    """Rows and columns that end where a page ends: nothing behind them is read or written."""
     checked = processes.output_of(GUARDED_ROWS, timeout=200)
-    assert int(checked) == 2 * 2 * 70 * 6
+    assert int(checked) == 2 * 2 * 70 * 12
 
 
 GUARDED_ROWS = """
@@ -785,17 +819,21 @@ pages = [guard.GuardedPage() for _ in range(2)]
 checked = 0
 for dtype in FLOATS:
     for is_at_end in (False, True):
-        for n in range(1, 71):
-            values = np.random.default_rng(n).standard_normal(n).astype(dtype)
-            x, y = (page.array(n, dtype, is_at_end) for page in pages)
-            x[:] = values
+        for shape in [(n,) for n in range(1, 71)] + [(7, n) for n in range(1, 71)]:
+            values = np.random.default_rng(shape[-1]).standard_normal(shape).astype(dtype)
+            x, y = (page.array(values.size, dtype, is_at_end).reshape(shape) for page in pages)
             for name in ("softmax", "log_softmax", "layer_norm", "rms_norm", "normalize"):
+                x[:] = values
                 function = getattr(fastact, name)
-                function(x, out=y)
-                assert_same_bits(y, function(values))
+                expected = function(values, axis=0)
+                function(x, axis=0, out=y)
+                assert_same_bits(y, expected)
+                function(x, axis=0, out=x)
+                assert_same_bits(x, expected)
                 checked += 1
-            assert fastact.moments(x) == fastact.moments(values)
-            assert fastact.logsumexp(x) == fastact.logsumexp(values)
+            x[:] = values
+            assert_same_bits(np.stack(fastact.moments(x, 0)), np.stack(fastact.moments(values, 0)))
+            assert_same_bits(fastact.logsumexp(x, 0), fastact.logsumexp(values, 0))
             checked += 1
 print(checked)
 """

@@ -129,6 +129,11 @@ cdef struct Job:
     bint is_in_one_go
     bint is_streamed
     bint are_columns_streamed
+    # Inputs in whose place a kernel of columns writes.
+    bint is_overwritten[MOST_OPERANDS]
+    # Whether the kernels have many operations: see LONG.
+    bint is_long
+    bint is_long_apply
     bint has_failed
 
 
@@ -208,6 +213,9 @@ cdef void cut(Job* job) noexcept nogil:
             job.tile = min(<Py_ssize_t>WHOLE_TILE, WHOLE // job.all_reduced // NARROWEST_TILE * NARROWEST_TILE)
         if job.results[0] != NULL and job.all_reduced <= SHORT_COLUMN:
             job.tile = NARROW_TILE
+        if 0 < job.columns % job.tile < vector(job) and job.columns > job.tile:
+            # See `run_columns`: the last tile is to have a whole vector.
+            job.tile -= vector(job)
         job.tile = min(job.tile, job.columns)
         if not job.reduces:
             most = LARGE_CHUNK if is_in_place and job.all_kept * job.all_reduced > SECOND_LEVEL else CHUNK
@@ -360,6 +368,71 @@ cdef inline void give_results(const Job* job, Py_ssize_t flat, char** args) noex
         args[X + job.operands + k] = job.results[k] + flat * job.item
 
 
+cdef inline Py_ssize_t vector(const Job* job) noexcept nogil:
+    """Return how many elements the widest vectors have."""
+    return CACHE_LINE // job.item
+
+
+cdef inline bint has_last_columns(const Job* job, BlockKernel kernel, Py_ssize_t width) noexcept nogil:
+    """Return whether more columns are left beside whole and half vectors, which compilers' loops have, than count."""
+    cdef Py_ssize_t rest = width % vector(job)
+    cdef bint is_long = job.is_long_apply if kernel == job.apply else job.is_long
+    return is_long and job.is_columns and width > vector(job) and rest > 2 and rest % (vector(job) // 2) > 1
+
+
+cdef inline void copy_rows(
+    char* target, Py_ssize_t target_step, const char* source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t size
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):
+        memcpy(target + i * target_step, source + i * step, size)
+
+
+cdef void run_columns(
+    const Job* job, BlockKernel kernel, char** args, Py_ssize_t* lengths, char* spare
+) noexcept nogil:
+    """Call a kernel of rows or columns; for columns that do not fill vectors twice, the second time on the last ones.
+
+    These overlap, and some are computed again: alone, a column takes half as long as eight in a vector. softmax of
+    (1000, 31) takes 0.45 of the time. `spare` is room for what the first call overwrites, if it does.
+    """
+    cdef char* last[MOST_OPERANDS + X]
+    cdef Py_ssize_t last_lengths[MOST_OPERANDS + STEP]
+    cdef Py_ssize_t width = lengths[WIDTH]
+    cdef Py_ssize_t some = vector(job)
+    cdef Py_ssize_t whole = width - width % vector(job)
+    cdef Py_ssize_t skipped = width - some
+    cdef char* pieces = args[PIECES]
+    cdef int k
+    if not has_last_columns(job, kernel, width):
+        run_block(kernel, args, lengths)
+        return
+    memcpy(last_lengths, lengths, sizeof(last_lengths))
+    last[STATS] = args[STATS] + skipped * NUMBER
+    last[PARAMETERS] = args[PARAMETERS]
+    last[SCRATCH] = args[SCRATCH] + SCRATCH_PER_COLUMN * whole * NUMBER
+    args[PIECES] = last[SCRATCH] + SCRATCH_PER_COLUMN * some * NUMBER
+    last[PIECES] = args[PIECES] + job.piece_numbers * whole * NUMBER
+    for k in range(job.operands + (RESULTS if job.results[0] != NULL else 0)):
+        last[X + k] = args[X + k] + (0 if is_constant(job, k) else skipped * job.item)
+    for k in range(job.operands if spare != NULL else 0):
+        if job.is_overwritten[k]:
+            copy_rows(
+                spare, some * job.item, last[X + k], lengths[STEP + k] * job.item, lengths[ROWS], some * job.item
+            )
+            last[X + k], last_lengths[STEP + k] = spare, some
+            spare += lengths[ROWS] * some * job.item
+    lengths[WIDTH], last_lengths[WIDTH] = whole, some
+    run_block(kernel, args, lengths)
+    run_block(kernel, last, last_lengths)
+    lengths[WIDTH] = width
+    if kernel == job.reduce:
+        whole, some, width = whole * NUMBER, some * NUMBER, width * NUMBER
+        copy_rows(pieces, width, args[PIECES], whole, job.piece_numbers, whole)
+        copy_rows(pieces + width - some, width, last[PIECES], some, job.piece_numbers, some)
+    args[PIECES] = pieces
+
+
 cdef void run_piece(
     const Job* job, BlockKernel kernel, const Piece* piece, double* pieces, double* scratch, char* buffers, bint writes
 ) noexcept nogil:
@@ -398,7 +471,7 @@ cdef void run_piece(
     if writes and job.are_columns_streamed:
         run_streamed_columns(job, kernel, args, lengths, buffers + packed_room(job) * job.item)
         return
-    run_block(kernel, args, lengths)
+    run_columns(job, kernel, args, lengths, buffers + packed_room(job) * job.item if writes else NULL)
     if writes:
         if job.activation != NULL:
             activate(job, args[X + inputs], lengths[STEP + inputs] * job.item, piece.rows, piece.width)
@@ -459,12 +532,12 @@ cdef void run_streamed_columns(
     if kernel != job.whole:
         # What it makes of statistics is the same for all rows.
         lengths[ROWS] = 0
-        run_block(kernel, args, lengths)
+        run_columns(job, kernel, args, lengths, NULL)
         lengths[COUNT] = 0
     while rows > 0:
         lengths[ROWS] = some = min(rows, streamed_rows_of_columns(job))
         args[X + out] = buffer + waiting
-        run_block(kernel, args, lengths)
+        run_columns(job, kernel, args, lengths, NULL)
         if job.activation != NULL:
             activate(job, args[X + out], row, some, lengths[WIDTH])
         if step == row:
@@ -559,7 +632,9 @@ cdef inline double* pieces_of(const Job* job, Py_ssize_t group) noexcept nogil:
 
 cdef inline Py_ssize_t scratch_numbers(const Job* job) noexcept nogil:
     cdef Py_ssize_t copied = job.piece * job.tile if job.whole != NULL and job.is_columns else 0
-    return max(<Py_ssize_t>SCRATCH_NUMBERS, SCRATCH_PER_COLUMN * job.tile + (copied * job.item + NUMBER - 1) // NUMBER)
+    # What `run_columns` needs: some columns twice, and pieces that it puts together.
+    cdef Py_ssize_t of_columns = (SCRATCH_PER_COLUMN + job.piece_numbers) * (job.tile + vector(job))
+    return max(<Py_ssize_t>SCRATCH_NUMBERS, of_columns + (copied * job.item + NUMBER - 1) // NUMBER)
 
 
 cdef inline Py_ssize_t pieces_room(const Job* job) noexcept nogil:
@@ -589,8 +664,11 @@ cdef inline char* buffers_for(Job* job) noexcept nogil:
     """Return memory for scratch, one row's pieces and packed operands; the caller frees it. NULL if there is none."""
     cdef Py_ssize_t packed = packed_room(job)
     cdef char* memory
+    cdef int k
     if job.are_columns_streamed:
         packed += streamed_rows_of_columns(job) * job.tile + CACHE_LINE
+    for k in range(job.operands):
+        packed += job.piece * vector(job) if job.is_overwritten[k] else 0
     if job.is_streamed:
         packed = streamed_rows(job) * job.all_reduced
     memory = <char*>malloc(pieces_room(job) + packed * job.item + CACHE_LINE)
@@ -608,6 +686,15 @@ cdef bint takes_rows(const Job* job) noexcept nogil:
         if job.is_packed[k] or last_step(job, &job.kept, k) % job.item != 0:
             return False
     return job.activation == NULL
+
+
+cdef bint is_overwritten(const Job* job, int input) noexcept nogil:
+    """Return whether a kernel of columns reads an operand from the place where it writes another."""
+    cdef int k
+    for k in range(job.operands - job.outputs, job.operands):
+        if job.is_columns and input < k and job.data[k] == job.data[input] and not job.is_packed[k]:
+            return not job.is_packed[input]
+    return False
 
 
 cdef bint is_beyond_caches(const Job* job) noexcept nogil:
@@ -707,9 +794,13 @@ cdef class Found:
     cdef BlockKernel reduce[2]
     cdef BlockKernel combine
     cdef BlockKernel apply[2]
+    cdef bint is_long
+    cdef bint is_long_apply
 
 
 cdef dict FOUND = {}
+# Kernels with so many operations that columns beside whole vectors take longer than a vector of them: see `run_columns`.
+LONG = {"exp_sums", "moments", "normal_products", "weighted_products", "softmax", "grad_cross_entropy", "grad_log_softmax"}
 
 
 cdef BlockKernel find(str precision, str full) except? NULL:
@@ -728,6 +819,8 @@ cdef Found find_all(str precision, str name, str apply, bint reduces):
         found.whole[k] = find(precision, f"{apply or name}_whole_{kind}") if reduces else NULL
         found.reduce[k] = find(precision, f"{name}_{kind}") if reduces else NULL
         found.apply[k] = find(precision, f"{apply}_apply_{kind}") if apply is not None else NULL
+    found.is_long = name in LONG
+    found.is_long_apply = apply in LONG
     found.combine = find(precision, f"{apply}_combine") if reduces else NULL
     if found.combine == NULL:
         found.combine = find(precision, f"{name}_combine") if reduces else NULL
@@ -928,6 +1021,10 @@ cdef int run_on(
     )
     job.is_streamed = takes_rows(&job) and is_beyond_caches(&job) and are_rows_one_block(&job)
     job.are_columns_streamed = job.is_columns and is_beyond_caches(&job) and not job.is_packed[job.operands - 1]
+    for k in range(job.operands):
+        job.is_overwritten[k] = is_overwritten(&job, k)
+    job.is_long = found.is_long
+    job.is_long_apply = found.is_long_apply
     if stats is None:
         if job.whole == NULL and stats_numbers > 0:
             own_stats = <double*>calloc(stats_numbers * job.all_kept, NUMBER)
