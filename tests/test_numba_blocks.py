@@ -74,6 +74,7 @@ SHAPES = {
     "short rows": ((1000, 8), -1),
     "columns": ((40, 1000), 0),
     "columns beside vectors": ((300, 31), 0),
+    "columns half a page apart": ((261, 512), 0),
     "many columns": ((600, 300), 0),
     "long columns": ((9000, 40), 0),
     "long rows": ((3, 70_001), -1),

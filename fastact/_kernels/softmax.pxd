@@ -79,8 +79,16 @@ cdef void add_terms_of_some_columns(
     const real* lowest, const real* bias, output total, output low
 ) noexcept nogil
 cdef void widen_terms(const real* total, const real* low, wides sums, wides sums_low, size n) noexcept nogil
+cdef void multiply_into(
+    const real* terms, real* y, size step, size rows, size width, const real* factor, const real* factor_low,
+    const real* t_top, const real* top
+) noexcept nogil
+cdef void terms_of_columns(
+    const real* x, size x_step, real* y, size y_step, size rows, size width, const real* shift, const real* lowest,
+    const real* bias, output total, output low
+) noexcept nogil
 cdef void multiply_columns(
-    output y, size width, const real* factor, const real* factor_low, const real* t_top, const real* top
+    const real* terms, output y, size width, const real* factor, const real* factor_low, const real* t_top, const real* top
 ) noexcept nogil
 cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (real, real, real) softmax_factors(wide* stats, size kept, wide share) noexcept nogil
