@@ -9,6 +9,11 @@ cdef real products_of_16(const real* dy, const real* y, size step) noexcept nogi
 cdef void add_4_products(const real* dy, const real* y, wides product) noexcept nogil
 cdef void add_16_products(const real* dy, const real* y, wides product) noexcept nogil
 cdef void chained_products_of_row(const real* dy, const real* y, size n, wides product) noexcept nogil
+cdef void grad_softmax_of_short_row(const real* dy, const real* y, output dx, size n, real product) noexcept nogil
+cdef void add_block(const real* dy, const real* y, output product) noexcept nogil
+cdef void short_products_of_row(const real* dy, const real* y, size n, output product, real* padded) noexcept nogil
+cdef void sum_real_neighbours(const real* source, output target, size n) noexcept nogil
+cdef void fold_short_rows(real* lanes, real* other, size rows, wide* total) noexcept nogil
 cdef size slopes_at_once(size n) noexcept nogil
 @cython.locals(count=size)
 cdef bint all_between(const wide* sums, wide least, size n) noexcept nogil
@@ -21,6 +26,11 @@ cdef void grad_softmax_whole_row(char** args, const Py_ssize_t* lengths) noexcep
 cdef void grad_log_softmax_of_tile(const real* dy, const real* y, output dx, size n, real total) noexcept nogil
 cdef void add_8_slopes(const real* dy, wides total) noexcept nogil
 cdef void chained_slopes_of_row(const real* dy, size n, wides total) noexcept nogil
+cdef void grad_log_softmax_of_short_row(
+    const real* dy, const real* y, output dx, size n, real total, real* padded
+) noexcept nogil
+cdef void add_slopes_of_block(const real* dy, output total) noexcept nogil
+cdef void short_slopes_of_row(const real* dy, size n, output total, real* padded) noexcept nogil
 cdef void sums_of_slopes(const real* dy, size step, size n, size rows, wide* total) noexcept nogil
 cdef void grad_log_softmax_of_row(const real* dy, const real* y, output dx, size n, real total) noexcept nogil
 cdef void add_slopes(const real* dy, size n, wides total) noexcept nogil
