@@ -970,8 +970,46 @@ def test_losses_and_penalties_of_16_bits_go_piece_by_piece(function, most):
     assert peak < most * x.nbytes
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(700, 128), (333, 300), (75, 4096), (2, 4096)])
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+def test_gradients_of_norms_of_whole_rows(name, shape, dtype):
+    """Rows of some chunks, and of an incomplete one."""
+    x = normal(shape, dtype) + dtype(100 if name == "layer_norm" else 0)
+    dy, weight = normal(shape, dtype, 1), normal(shape[1], dtype, 2)
+    wide, slope = x.astype(np.longdouble), dy.astype(np.longdouble)
+    mean = wide.mean(-1, keepdims=True) if name == "layer_norm" else np.longdouble(0)
+    scale = 1 / np.sqrt(np.square(wide - mean).mean(-1, keepdims=True) + np.longdouble(1e-5))
+    z, g = (wide - mean) * scale, slope * weight
+    c1 = g.mean(-1, keepdims=True) if name == "layer_norm" else np.longdouble(0)
+    terms = [g * scale, c1 * scale, z * (g * z).mean(-1, keepdims=True) * scale]
+    largest = np.max([np.broadcast_to(np.abs(term), shape) for term in terms], axis=0).max(-1, keepdims=True)
+    gradient = getattr(grad, name)
+    with fastact.threads(1):
+        dx, dweight, *dbias = gradient(dy, x, weight, eps=1e-5)
+    unit = np.finfo(dtype).eps
+    assert (np.abs(dx - (terms[0] - terms[1] - terms[2])) <= 4 * unit * largest).all()
+    assert (np.abs(dweight - (slope * z).sum(0)) <= 4 * unit * np.abs(slope * z).sum(0)).all()
+    assert all((np.abs(sums - slope.sum(0)) <= 4 * unit * np.abs(slope).sum(0)).all() for sums in dbias)
+    with fastact.threads(3):
+        for a, b in zip((dx, dweight, *dbias), gradient(dy, x, weight, eps=1e-5), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+def test_gradients_of_norms_where_float32_ends(name):
+    """Sums of a few products are made in float32: where one overflows, in binary64."""
+    x, dy = normal((40, 128), np.float32), normal((40, 128), np.float32, 1)
+    dy[0, 0] = dy[1, 0] = 3e38
+    dy[2, 0] = -3e38
+    got = getattr(grad, name)(dy, x, None)
+    expected = getattr(grad, name)(dy.astype(float), x.astype(float), None)
+    for a, b in zip(got, expected, strict=True):
+        assert (np.abs(a - b) <= 1e-6 * np.abs(b).max(axis=0)).all()
+
+
 @pytest.mark.parametrize("scale", [1e-43, 1e-38, 1.0, 2e38])
-@pytest.mark.parametrize("n", [16, 100, 256, 1000])
+@pytest.mark.parametrize("n", [16, 30, 64, 100, 256, 1000])
 def test_gradients_of_softmax_where_float32_ends(n, scale):
     """Sums of a few products are made in float32: where these overflow or lose digits, in binary64."""
     y = fastact.softmax(normal((7, n), np.float32))
