@@ -395,6 +395,21 @@ def test_columns_whose_rows_share_places_in_the_cache(name, rows, dtype):
     assert_same_bits(x[:, 468:], expected)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("rows", [5, 40, 300])
+def test_columns_whose_rows_are_pages_apart(rows, dtype):
+    """Those before a cache line are summed by themselves: the result does not depend on where the first one is."""
+    x = normal((rows, 1024), dtype, seed=rows)
+    moments = np.hstack([fastact.moments(x[:, k : k + 256].copy(), 0) for k in range(0, 1024, 256)])
+    norms = np.hstack([fastact.normalize(x[:, k : k + 256].copy(), axis=0) for k in range(0, 1024, 256)])
+    memory = np.empty(x.size + 16, dtype)
+    for start in range(16):
+        moved = memory[start : start + x.size].reshape(x.shape)
+        moved[:] = x
+        assert_same_bits(np.stack(fastact.moments(moved, 0)), moments)
+        assert_same_bits(fastact.normalize(moved, axis=0), norms)
+
+
 @pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
 @pytest.mark.parametrize("shape", [(5, 19), (40, 31), (1100, 23), (600, 30), (300, 271), (20_001, 27)], ids=str)
 def test_columns_that_do_not_fill_vectors(shape, dtype):
