@@ -96,7 +96,7 @@ def chained_products_of_row(dy, y, n, product):
     add_products_of_two(dy + i, y + i, n - i, product)
 
 
-# Rows of up to four blocks of CHAINS elements: the lanes are added up in binary32 as well, half the time of binary64.
+# Rows of up to SHORT_CHAINS elements: the lanes are added up in binary32 as well, half the time of binary64.
 # The sum is right to 8*u*sum(abs(dy*y)), of one block to 5*u.
 
 
@@ -152,7 +152,7 @@ def products_of_slopes(dy, dy_step, y, y_step, n, rows, total):
         for i in range(rows):
             total[i] = product_of_row(dy + i * dy_step, y + i * y_step, n, total + GRID)
     else:
-        if n <= 4 * CHAINS:
+        if n <= SHORT_CHAINS:
             lanes, padded = reals(total + GRID), reals(total + 3 * GRID)
             for i in range(rows):
                 short_products_of_row(dy + i * dy_step, y + i * y_step, n, lanes + i * CHAINS, padded)
@@ -176,12 +176,12 @@ def grad_softmax_whole_row(args, lengths):
         some = min(at_once, rows - first)
         slopes, outputs = dy + first * lengths[STEP], y + first * lengths[STEP + 1]
         products_of_slopes(slopes, lengths[STEP], outputs, lengths[STEP + 1], n, some, total)
-        for i in range(some if n <= 4 * CHAINS else 0):
+        for i in range(some):
             slope, output = slopes + i * lengths[STEP], outputs + i * lengths[STEP + 1]
-            grad_softmax_of_short_row(slope, output, dx + (first + i) * lengths[STEP + 2], n, narrow(total[i]))
-        for i in range(0 if n <= 4 * CHAINS else some):
-            slope, output = slopes + i * lengths[STEP], outputs + i * lengths[STEP + 1]
-            grad_softmax_of_row(slope, output, dx + (first + i) * lengths[STEP + 2], n, narrow(total[i]))
+            if n <= SHORT_CHAINS:
+                grad_softmax_of_short_row(slope, output, dx + (first + i) * lengths[STEP + 2], n, narrow(total[i]))
+            else:
+                grad_softmax_of_row(slope, output, dx + (first + i) * lengths[STEP + 2], n, narrow(total[i]))
 
 
 def grad_softmax_columns(dy, y, dx, width, product):
@@ -299,7 +299,7 @@ def sums_of_slopes(dy, step, n, rows, total):
         for i in range(rows):
             total[i] = slopes_of_row(dy + i * step, n, total + GRID)
     else:
-        if n <= 4 * CHAINS:
+        if n <= SHORT_CHAINS:
             lanes, padded = reals(total + GRID), reals(total + 3 * GRID)
             for i in range(rows):
                 short_slopes_of_row(dy + i * step, n, lanes + i * CHAINS, padded)
@@ -321,14 +321,13 @@ def grad_log_softmax_whole_row(args, lengths):
         some = min(at_once, rows - first)
         sums_of_slopes(dy + first * lengths[STEP], lengths[STEP], n, some, total)
         padded = reals(total + 3 * GRID)
-        for i in range(some if n <= 4 * CHAINS else 0):
+        for i in range(some):
             row = first + i
             slope, output = dy + row * lengths[STEP], y + row * lengths[STEP + 1]
-            grad_log_softmax_of_short_row(slope, output, dx + row * lengths[STEP + 2], n, narrow(total[i]), padded)
-        for i in range(0 if n <= 4 * CHAINS else some):
-            row = first + i
-            slope, output = dy + row * lengths[STEP], y + row * lengths[STEP + 1]
-            grad_log_softmax_of_row(slope, output, dx + row * lengths[STEP + 2], n, narrow(total[i]))
+            if n <= SHORT_CHAINS:
+                grad_log_softmax_of_short_row(slope, output, dx + row * lengths[STEP + 2], n, narrow(total[i]), padded)
+            else:
+                grad_log_softmax_of_row(slope, output, dx + row * lengths[STEP + 2], n, narrow(total[i]))
 
 
 def grad_log_softmax_columns(dy, y, dx, width, total):

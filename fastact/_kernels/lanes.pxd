@@ -12,7 +12,7 @@ cdef enum:
     LARGEST_LANES = 16
     # Rows of a softmax that are folded together.
     MOST_ROWS = 64
-    # The longest rows of which that many have their moments found together.
+    # The longest rows of which that many have their moments found together, and gradients of softmax sum in binary32.
     SHORT_CHAINS = 64
     # The longest rows whose log_softmax is found from the sums of softmax.
     QUICK_ROW = 1024
