@@ -310,6 +310,7 @@ def front_doors():
         "operands": ["operands.pyx"],
         "statistics": ["statistics.pyx"],
         "targets": ["targets.pyx"],
+        "pieces": ["pieces.pyx"],
         "reductions": ["reductions.pyx"],
         "channels": ["channels.pyx"],
         "planar": ["planar.pyx"],

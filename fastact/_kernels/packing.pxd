@@ -1,0 +1,85 @@
+# What kernels take has to be contiguous, and of their type: blocks of other arrays are copied, and their results back.
+
+from libc.string cimport memcpy
+
+from fastact._kernels.copies cimport CACHE_LINE, copy
+from fastact._kernels.jobs cimport MOST_OPERANDS, Job, last_length, last_step, move
+
+cdef extern from *:
+    void fetch_line "__builtin_prefetch"(const void* memory, int is_written) noexcept nogil
+
+
+cdef inline void copy_grid(
+    char* target, Py_ssize_t target_row, Py_ssize_t target_step,
+    const char* source, Py_ssize_t source_row, Py_ssize_t source_step,
+    Py_ssize_t rows, Py_ssize_t width, Py_ssize_t item,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef char* to
+    cdef const char* from_
+    if width == 1:
+        width = rows
+        rows = 1
+        target_step = target_row
+        source_step = source_row
+    for i in range(rows):
+        to = target + i * target_row
+        from_ = source + i * source_row
+        if target_step == item and source_step == item:
+            # What the next tile reads and writes.
+            for j in range(width * item // CACHE_LINE):
+                fetch_line(from_ + width * item + j * CACHE_LINE, 0)
+                fetch_line(to + width * item + j * CACHE_LINE, 1)
+            memcpy(to, from_, width * item)
+        else:
+            copy(to, target_step, from_, source_step, width, item)
+
+
+cdef inline void pack(
+    const Job* job, int k, char* memory, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t width, char* buffer, bint back
+) noexcept nogil:
+    """Copy elements [start, start + rows) of the reduced axes, of `width` columns, to the buffer or back."""
+    cdef Py_ssize_t segment = last_length(&job.reduced)
+    cdef Py_ssize_t row_step = last_step(job, &job.reduced, k)
+    cdef Py_ssize_t column_step = last_step(job, &job.kept, k)
+    cdef Py_ssize_t item = job.items[k]
+    cdef Py_ssize_t inside, length
+    cdef char* places[MOST_OPERANDS]
+    while rows > 0:
+        inside = start % segment
+        length = min(rows, segment - inside)
+        places[k] = memory + inside * row_step
+        move(&job.reduced, k, k + 1, start // segment, job.reduced.count - 1, places)
+        if back:
+            copy_grid(places[k], row_step, column_step, buffer, width * item, item, length, width, item)
+        else:
+            copy_grid(buffer, width * item, item, places[k], row_step, column_step, length, width, item)
+        buffer += length * width * item
+        start += length
+        rows -= length
+
+
+cdef inline void load(
+    const Job* job, int k, char* memory, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t width, char* buffer, char* halves
+) noexcept nogil:
+    """Pack an input, and widen it if it has 16 bits."""
+    cdef char* args[2]
+    if job.widen[k] == NULL:
+        pack(job, k, memory, start, rows, width, buffer, False)
+        return
+    pack(job, k, memory, start, rows, width, halves, False)
+    args[0], args[1] = halves, buffer
+    job.widen[k](args, rows * width)
+
+
+cdef inline void store(
+    const Job* job, int k, char* memory, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t width, char* buffer, char* halves
+) noexcept nogil:
+    """Unpack an output, rounded if it has 16 bits."""
+    cdef char* args[2]
+    if job.narrow[k] == NULL:
+        pack(job, k, memory, start, rows, width, buffer, True)
+        return
+    args[0], args[1] = buffer, halves
+    job.narrow[k](args, rows * width)
+    pack(job, k, memory, start, rows, width, halves, True)
