@@ -154,5 +154,15 @@ def test_wrong_rng(rng, error):
 @pytest.mark.parametrize("x", [np.ones(3, np.complex64), np.ones(3, np.longdouble), ["a"]])
 def test_wrong_types(x):
     for training in (False, True):
-        with pytest.raises(TypeError, match="rrelu|leaky_relu"):
+        with pytest.raises(TypeError, match=r"^rrelu\(\): x must be"):
             fastact.rrelu(x, training=training)
+        with pytest.raises(TypeError, match=r"^grad\.rrelu\(\): dy must be"):
+            fastact.grad.rrelu(x, 1.0, training=training)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtype_is_that_of_the_computation(dtype, training):
+    x = -np.arange(1, 1000, dtype=np.float32)
+    y = fastact.rrelu(x, training=training, rng=4, dtype=dtype, casting="same_kind")
+    assert_same_bits(y, fastact.rrelu(x.astype(dtype), training=training, rng=4))

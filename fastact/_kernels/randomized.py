@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastact._kernels.arguments import checked, dtype_of
+from fastact._kernels.arguments import checked, dtype_of, requested_type
 from fastact._kernels.operands import checked_number
 from fastact._kernels.promotion import ARRAY, HALVES, compute_type
 from fastact._kernels.random import rectify, undisturbed, uniform
@@ -49,20 +49,25 @@ def randomized(
     low, high = checked_number(lower, function, "lower"), checked_number(upper, function, "upper")
     if not low <= high:
         raise ValueError(f"{function}(): lower must be at most upper, got lower={lower}, upper={upper}")
+    # Here, where it is known who asks.
+    for name, array in zip(("dy", "x")[-len(arrays) :], arrays, strict=True):
+        x = checked(array, f"{function}(): {name} must be {ARRAY}")
     if not training:
         return leaky_relu(*arrays, (low + high) / 2, **options)
-    x = checked(arrays[-1], f"{function}(): x must be {ARRAY}")
     seed = seed_of(rng, function)
     result = None
     if not options.keys() - {"out"}:
         name = function.replace("grad.", "grad_").replace("rrelu", "leaky_relu")
         result = rectify(name, arrays, options.get("out"), low, high, seed)
-    return leaky_relu(*arrays, slopes(x, low, high, seed), **options) if result is None else result
+    if result is not None:
+        return result
+    drawn = slopes(x, requested_type(options) or compute_type([dtype_of(x).type]), low, high, seed)
+    return leaky_relu(*arrays, drawn, **options)
 
 
-def slopes(x: Any, low: float, high: float, seed: bytes) -> Any:
-    """Return a slope for each element of x."""
-    dtype = np.dtype(compute_type([dtype_of(x).type]))
+def slopes(x: Any, scalar: type[np.generic], low: float, high: float, seed: bytes) -> Any:
+    """Return a slope of one type for each element of x."""
+    dtype = np.dtype(scalar)
     drawn = uniform(np.shape(x), np.float32 if dtype.name in HALVES else dtype, seed)
     return undisturbed(between, low, high, drawn).astype(dtype)
 
