@@ -222,10 +222,10 @@ def per_channel(value: Any, count: int, default: float, function: str, name: str
 
 
 def checked_dtype(dtype: DTypeLike, function: str, more: tuple[str, ...] = ()) -> np.dtype[Any]:
-    """Return the type of a result: float32, a 16-bit float, or one of those named."""
+    """Return the type of a result: float32, which is the default, a 16-bit float, or one of those named."""
     accepted = ("float32", "float16", "bfloat16", *more)
     try:
-        found = np.dtype(dtype)
+        found = FLOAT32 if dtype is None else np.dtype(dtype)
     except TypeError:
         hint = ": import ml_dtypes, which makes it known" if isinstance(dtype, str) and dtype == "bfloat16" else ""
         raise TypeError(f"{function}(): dtype must be one of {', '.join(accepted)}, got {dtype!r}{hint}") from None
@@ -312,7 +312,7 @@ def quantized(
     """Do what `quantize_linear` says."""
     function = "quantize_linear"
     given = checked_numbers(x, function)
-    target = quantized_dtype(dtype, ValueError, function, "dtype")
+    target = quantized_dtype(np.uint8 if dtype is None else dtype, ValueError, function, "dtype")
     precision = FLOAT64 if given.dtype == FLOAT64 else FLOAT32
     parameters, channel = linear_parameters(scale, zero_point, given.shape, axis, target, precision, function)
     out = checked_out(out, given.shape, target, function)

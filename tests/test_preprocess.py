@@ -489,6 +489,13 @@ def test_ragged_lists_are_named():
             call()
 
 
+def test_no_type_is_the_default():
+    q = preprocess.quantize_linear(np.array([-1.0, 2.0]), 0.5, 2, dtype=None)
+    assert_same_bits(q, np.array([0, 6], np.uint8))
+    assert_same_bits(preprocess.dequantize_linear(q, 0.5, 2, dtype=None), np.array([-1, 2], np.float32))
+    assert preprocess.image_to_tensor(np.zeros((2, 2, 3), np.uint8), dtype=None).dtype == np.float32
+
+
 def test_wrong_types_of_quantization():
     with pytest.raises(ValueError, match=r"quantize_linear\(\): dtype must be uint8, int8, uint16 or int16, got dtype"):
         preprocess.quantize_linear(FLAT, 0.1, dtype=np.int32)
