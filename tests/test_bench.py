@@ -229,6 +229,7 @@ def test_unfinished_has_a_status(tmp_path):
         (["--html", "/nonexistent/report.html"], "no directory '/nonexistent'"),
         (["--html", "/"], "'/' is a directory"),
         (["--json", "/"], "'/' is a directory"),
+        (["--json", "/dev/full"], "'/dev/full' is no regular file"),
         (["--json", __file__], "is no record"),
         (["--seconds", "1"], "--seconds needs --json"),
         (["--visits", "0"], "--visits must be at least 1, got 0"),

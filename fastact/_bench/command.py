@@ -86,6 +86,13 @@ def begun(path: Path) -> Record:
     return found
 
 
+def save(found: Record, path: Path) -> None:
+    try:
+        record.save(found, path)
+    except OSError as error:
+        raise SystemExit(f"--json: {str(path)!r} cannot be written: {error.strerror}") from None
+
+
 def check_options(arguments: argparse.Namespace) -> None:
     if arguments.visits < 1:
         raise SystemExit(f"--visits must be at least 1, got {arguments.visits}")
@@ -95,6 +102,9 @@ def check_options(arguments: argparse.Namespace) -> None:
             raise SystemExit(f"--{option}: there is no directory {str(path.parent)!r} to write {path.name!r} to")
         if path is not None and path.is_dir():
             raise SystemExit(f"--{option}: {str(path)!r} is a directory")
+    # It is read before it is written, and a device may have no end.
+    if arguments.json is not None and arguments.json.exists() and not arguments.json.is_file():
+        raise SystemExit(f"--json: {str(arguments.json)!r} is no regular file")
     if math.isfinite(arguments.seconds) and arguments.json is None:
         raise SystemExit("--seconds needs --json: what is measured has to be kept somewhere")
 
@@ -137,7 +147,7 @@ def measure(found: Record, chosen: Sequence[Case], effort: Effort, arguments: ar
             progress.update()
             left -= 1
             if arguments.json:
-                record.save(found, arguments.json)
+                save(found, arguments.json)
     progress.close()
     return left == 0
 
