@@ -16,6 +16,8 @@ from fastact._kernels import backend, forks, tiers, ufuncs, workers
 __all__ = ["get_backend", "get_num_threads", "set_backend", "set_num_threads", "show_config", "threads", "warmup"]
 
 MOST_THREADS = 2**31 - 1
+# Python reads longer numbers in quadratic time, and may refuse them.
+MOST_DIGITS = 640
 # The files with the kernels of functions that are not ufuncs, gradients included, by the module of their public names.
 FILES_OF_KERNELS = {
     "dropout": ("philox", "halves"),
@@ -173,7 +175,7 @@ def environment_limits(environment: Mapping[str, str]) -> list[ThreadCount]:
 
 
 def is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) > 0
 
 
 def cgroup_quota(root: str = "/") -> float | None:

@@ -240,6 +240,7 @@ def test_unreadable_quota(tmp_path, text):
         ({"OMP_NUM_THREADS": ""}, 8, "processors"),
         ({"FASTACT_NUM_THREADS": ""}, 8, "processors"),
         ({"OMP_NUM_THREADS": "100"}, 8, "processors"),
+        ({"FASTACT_NUM_THREADS": "12345678901234567890"}, 8, "processors"),
     ],
 )
 def test_variables(tmp_path, environment, expected, reason):
