@@ -118,6 +118,34 @@ def test_both_gelus(dtype):
                 assert_same_bits(np.asarray(result, dtype), np.asarray(expected))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rrelu_without_training(dtype):
+    def function(x):
+        return fastact.rrelu(x), fastact.rrelu(x, 0.1, upper=0.2), grad.rrelu(x, x, 0.1, training=False)
+
+    x = numbers(dtype)
+    for given in (x, x[7]):
+        for result, expected in zip(numba.njit(function)(given), function(given), strict=True):
+            assert_same_bits(np.asarray(result, dtype), np.asarray(expected))
+    with pytest.raises(numba.TypingError, match="rrelu: training must be False"):
+        numba.njit(lambda x: fastact.rrelu(x, training=True))(x)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_glu(dtype, axis):
+    x = numbers(dtype).reshape(10, 50, 20)
+    assert_same_bits(numba.njit(lambda x: fastact.glu(x, axis))(x), fastact.glu(x, axis))
+    split = numba.njit(lambda x: fastact.glu(x) + 0)
+    assert_same_bits(split(x[0, 0]), fastact.glu(x[0, 0]) + 0)
+    with pytest.raises(ValueError, match="x must have an even length"):
+        split(x[0, 0, 1:])
+    with pytest.raises(numba.TypingError, match="glu: x must be an array"):
+        split(1.0)
+    with pytest.raises(numba.TypingError, match=r"grad\.glu: is not known"):
+        numba.njit(lambda x: grad.glu(x, x) + 0)(x)
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32, np.int64])
 def test_integers_are_computed_in_a_float_wide_enough(dtype):
     function = numba.njit(lambda x: fastact.sigmoid(x) + 0)

@@ -6,6 +6,8 @@ the same primitives, and without the fast mathematics of the code they are calle
 The caller's floating-point environment is not put back, as it is in the ufuncs: compiled code does not look at flags.
 """
 
+# Numba looks at arguments, used or not.
+# ruff: noqa: ARG001
 # mypy: disallow-untyped-decorators=False
 
 import inspect
@@ -15,6 +17,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import numba
+import numpy as np
 from numba.core import errors, types
 from numba.extending import overload, register_jitable
 
@@ -63,6 +66,10 @@ def init() -> None:
         overload(operator.function, strict=True)(typing_of(operator))
     for function, prefix, names in ((activations.gelu, "", ("x",)), (grad.gelu, "grad_", ("dy", "x"))):
         overload(function, strict=True)(typing_of_gelu(function, prefix, names))
+    for name, function in (("rrelu", typing_of_rrelu), ("glu", typing_of_glu)):
+        overload(getattr(activations, name), strict=True)(function)
+    for name, function in (("rrelu", typing_of_grad_rrelu), ("glu", typing_of_grad_glu)):
+        overload(getattr(grad, name), strict=True)(function)
 
 
 def typing_of(operator: Operator) -> Any:
@@ -95,6 +102,63 @@ def typing_of_gelu(function: Any, prefix: str, names: tuple[str, ...]) -> Any:
         return caller(form, (*names, "approximate"), without_last(called, len(names)), defaults=("none",))
 
     return caller("typing", (*names, "approximate"), implementation, defaults=("none",))
+
+
+def check_no_draw(training: Any) -> None:
+    given = getattr(without_default(training), "literal_value", without_default(training))
+    if given is not False:
+        raise errors.TypingError(
+            f"rrelu: training must be False, written there, got {given}: compiled code knows no random slopes"
+        )
+
+
+def typing_of_rrelu(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+    check_no_draw(training)
+    leaky_relu = activations.ELEMENT_WISE["leaky_relu"]
+
+    def implementation(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+        return leaky_relu(x, (lower + upper) / 2)
+
+    return implementation
+
+
+def typing_of_grad_rrelu(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+    check_no_draw(training)
+    leaky_relu = grad.ELEMENT_WISE["leaky_relu"]
+
+    def implementation(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+        return leaky_relu(dy, x, (lower + upper) / 2)
+
+    return implementation
+
+
+@numba.njit
+def halves(x: Any, axis: int) -> Any:
+    """Return views of the halves of x along an axis, which comes last."""
+    last = np.swapaxes(x, axis, -1)
+    if last.shape[-1] % 2:
+        raise ValueError("glu(): x must have an even length along the axis")
+    return last[..., : last.shape[-1] // 2], last[..., last.shape[-1] // 2 :]
+
+
+def check_array(x: Any) -> None:
+    if not isinstance(x, types.Array) or x.ndim == 0:  # type: ignore[attr-defined]
+        raise errors.TypingError(f"glu: x must be an array with an axis to split, got {x}")
+
+
+def typing_of_glu(x: Any, axis: Any = -1) -> Any:
+    check_array(x)
+    glu = UFUNCS["glu"]
+
+    def implementation(x: Any, axis: Any = -1) -> Any:
+        a, b = halves(x, axis)
+        return np.swapaxes(glu(a, b), axis, -1)
+
+    return implementation
+
+
+def typing_of_grad_glu(dy: Any, x: Any, axis: Any = -1) -> Any:
+    raise errors.TypingError("grad.glu: is not known to compiled code; fastact.ufuncs.glu and grad_glu are")
 
 
 def without_last(function: Any, count: int) -> Any:
