@@ -142,13 +142,13 @@ def mean_and_square(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Arra
 def checked_running(value: Any, channels: int, function: str, name: str, is_written: bool) -> Array | None:
     if value is None or (isinstance(value, np.ndarray) and operands.is_row(value, channels, is_written)):
         return value
-    computed = float_of(value.dtype.type) if isinstance(value, np.ndarray) else None
-    if computed is None or (is_written and computed is not value.dtype.type):
-        given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
-        raise TypeError(f"{function}(): {name} must be an ndarray of floats, got {given}")
-    if is_masked(value):
-        raise TypeError(f"{function}(): {name} must be an ndarray of floats, got a masked one")
-    running: Array = value
+    if is_written:
+        if not isinstance(value, np.ndarray) or float_of(value.dtype.type) is not value.dtype.type:
+            given = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else repr(type(value).__name__)
+            raise TypeError(f"{function}(): {name} must be an ndarray of floats in training, got {given}")
+        if is_masked(value):
+            raise TypeError(f"{function}(): {name} must be an ndarray of floats in training, got a masked one")
+    running: Array = value if is_written else real(value, function, name).array
     if running.shape != (channels,):
         shape = running.shape
         raise ValueError(f"{function}(): {name} must have shape ({channels},), one number a channel, got {shape}")
@@ -169,8 +169,8 @@ def checked_activation(activation: Any, function: str) -> str | None:
 
 def batch_norm(
     x: ArrayLike,
-    running_mean: Array | None = None,
-    running_var: Array | None = None,
+    running_mean: ArrayLike | None = None,
+    running_var: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     training: bool = False,
@@ -188,8 +188,8 @@ def batch_norm(
     ----------
     x : array_like
         The input: channels along `axis`.
-    running_mean, running_var : ndarray, optional
-        One number a channel. Needed without `training`; with it, updated in place.
+    running_mean, running_var : array_like, optional
+        One number a channel. Needed without `training`; with it, arrays of floats, updated in place.
     weight, bias : array_like, optional
         One number a channel: 1 and 0 if not given.
     training : bool, default False

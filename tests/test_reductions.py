@@ -735,6 +735,13 @@ def test_activations_are_fused(name, shape):
             assert_same_bits(fused, getattr(ufuncs, name)(plain))
 
 
+def test_running_statistics_may_be_lists_in_inference():
+    x, mean, var = normal((4, 3), np.float32), [0.1, 0.2, 0.3], [1, 2, 3]
+    expected = fastact.batch_norm(x, np.array(mean), np.array(var, np.float64), return_stats=True)
+    for got, of_arrays in zip(fastact.batch_norm(x, mean, tuple(var), return_stats=True), expected, strict=True):
+        assert_same_bits(got, of_arrays)
+
+
 @each_dtype
 def test_running_statistics_are_torchs(dtype):
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -1385,7 +1392,9 @@ def test_more_wrong_arguments():
     for call, kind, message in (
         (lambda: fastact.batch_norm(x), ValueError, "running_mean must be given"),
         (lambda: fastact.batch_norm(x, np.zeros(6)), ValueError, "running_var must be given"),
-        (lambda: fastact.batch_norm(x, [0.0] * 6, np.ones(6)), TypeError, "running_mean must be an ndarray"),
+        (lambda: fastact.batch_norm(x, [0.0] * 6, None, training=True), TypeError, "running_mean must be an ndarray"),
+        (lambda: fastact.batch_norm(x, ["a"] * 6, np.ones(6)), TypeError, "running_mean must be"),
+        (lambda: fastact.batch_norm(x, np.zeros(6), [1.0] * 5), ValueError, r"running_var must have shape \(6,\)"),
         (lambda: fastact.batch_norm(x, np.zeros(6, int), np.ones(6), training=True), TypeError, "running_mean"),
         (lambda: fastact.batch_norm(x, np.zeros(6, np.longdouble), np.ones(6)), TypeError, "running_mean must be"),
         (lambda: fastact.batch_norm(x, None, np.ones(6, np.longdouble), training=True), TypeError, "running_var must"),
