@@ -29,7 +29,7 @@ from fastact._kernels.promotion import ARRAY
 from fastact._kernels.reductions import run
 from fastact._kernels.statistics import affine, gradient_statistics, products, rounded, row_parts, statistics
 from fastact._kernels.targets import checked_targets, losses_of, set_targets
-from fastact.normalization import MOMENTS, along_axes
+from fastact.normalization import MOMENTS, along_axes, channel_statistic
 from fastact.normalization import PIECE as MOMENTS_PIECE
 from fastact.softmax import EXP_SUMS, checked_together
 from fastact.softmax import PIECE as EXP_PIECE
@@ -220,8 +220,8 @@ def batch_norm(
     channel, others, channels = channel_axis(given.array, axis, function)
     eps = checked_number(eps, function, "eps", low=0.0)
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
-    center = per_channel(mean, given, channels, function, "mean", 0.0)
-    spread = per_channel(var, given, channels, function, "var", 1.0)
+    center = channel_statistic(mean, given, channels, function, "mean")
+    spread = channel_statistic(var, given, channels, function, "var")
     scale = affine(center, spread, None, None, eps)[0]
     stats = gradient_statistics(center, None, scale, factor, elements_along(given.array, others))
     target = Output(None, given.array.shape, given, [])

@@ -288,6 +288,13 @@ def batch_norm(
     return (y, rounded(mean, mean.shape, given.dtype), rounded(var, var.shape, given.dtype)) if is_asked else y
 
 
+def channel_statistic(value: Any, x: Operand, channels: int, function: str, name: str) -> Array:
+    """Return one number a channel, which there is no default for."""
+    if value is None:
+        raise TypeError(f"{function}(): {name} must be an array of one number a channel, got None")
+    return per_channel(value, x, channels, function, name, 0.0)
+
+
 def batch_norm_inverse(
     y: ArrayLike,
     mean: ArrayLike,
@@ -347,8 +354,8 @@ def batch_norm_inverse(
     given = real(y, function, "y", in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
     eps = checked_number(eps, function, "eps", low=0.0)
-    center = per_channel(mean, given, channels, function, "mean", 0.0)
-    spread = per_channel(var, given, channels, function, "var", 1.0)
+    center = channel_statistic(mean, given, channels, function, "mean")
+    spread = channel_statistic(var, given, channels, function, "var")
     factor = per_channel(weight, given, channels, function, "weight", 1.0)
     summand = per_channel(bias, given, channels, function, "bias", 0.0)
     out = checked_out(out, given.array.shape, given.dtype, function)

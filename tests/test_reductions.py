@@ -1421,6 +1421,8 @@ def test_more_wrong_arguments():
         (lambda: fastact.cross_entropy(x[0], -7), ValueError, "target must be .* 5 or -100, got -7"),
         (lambda: fastact.cross_entropy(x, [6, 6, -1, 9], ignore_index=6), ValueError, "from 0 to 5 or 6, got -1"),
         (lambda: grad.softmax(x[0], x), ValueError, "dy must have the shape of y"),
+        (lambda: grad.batch_norm(x, x, None, np.ones(6), None), TypeError, "var must be an array of one number a"),
+        (lambda: fastact.batch_norm_inverse(x, None, np.ones(6)), TypeError, "mean must be an array of one number a"),
         (lambda: grad.batch_norm(x[0], x, None, np.ones(6), np.ones(6)), ValueError, "dy must have the shape of x"),
         (lambda: grad.batch_norm(x, x, None, np.ones(5), np.ones(6)), ValueError, "mean must have shape"),
         (lambda: fastact.binary_cross_entropy_with_logits(x, x[0]), ValueError, "target must have the shape"),
