@@ -67,6 +67,12 @@ def test_special_values_in_training():
     assert fastact.rrelu(-np.inf, training=True, rng=1) == -np.inf
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_slopes_too_large_for_the_type_do_not_warn(dtype):
+    with np.errstate(all="raise"):
+        fastact.rrelu(-np.ones(100, dtype), -1e300, 1e300, training=True, rng=1)
+
+
 def test_in_place():
     x = -np.ones(1000, np.float32)
     expected = fastact.rrelu(x, training=True, rng=2)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fastact._kernels.arguments import checked, dtype_of, requested_type
-from fastact._kernels.operands import checked_number
+from fastact._kernels.operands import Undisturbed, checked_number
 from fastact._kernels.promotion import ARRAY, HALVES, compute_type
-from fastact._kernels.random import rectify, undisturbed, uniform
+from fastact._kernels.random import rectify, uniform
 from fastact._kernels.seeds import seed_of
 
 
@@ -69,11 +69,7 @@ def slopes(x: Any, scalar: type[np.generic], low: float, high: float, seed: byte
     """Return a slope of one type for each element of x."""
     dtype = np.dtype(scalar)
     drawn = uniform(np.shape(x), np.float32 if dtype.name in HALVES else dtype, seed)
-    return undisturbed(between, low, high, drawn).astype(dtype)
-
-
-def between(low: float, high: float, drawn: Any) -> Any:
-    """Return low + (high - low)*drawn, in the memory of `drawn`."""
-    drawn *= high - low
-    drawn += low
-    return drawn
+    with Undisturbed():
+        drawn *= high - low
+        drawn += low
+        return drawn.astype(dtype, copy=False)
