@@ -140,6 +140,10 @@ cdef inline Py_ssize_t block_length(const Call* call, Py_ssize_t start, Py_ssize
     return min(<Py_ssize_t>TILE, end - start)
 
 
+cdef inline bint is_contiguous(const Call* call, int k) noexcept nogil:
+    return call.steps[k] == call.loop.operands[k].item_size
+
+
 cdef inline void pack(
     const Operand* operand, char* buffer, char* memory, Py_ssize_t step, Py_ssize_t n
 ) noexcept nogil:
@@ -152,13 +156,14 @@ cdef inline void pack(
 
 
 cdef inline void unpack(
-    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n, bint is_streamed
+    const Operand* operand, char* memory, Py_ssize_t step, char* buffer, Py_ssize_t n, const char* next
 ) noexcept nogil:
-    """Bring a block from its buffer to where it belongs."""
+    """Bring a block from its buffer to where it belongs: past the caches if there is something to read `next`."""
+    cdef bint is_streamed = next != NULL
     cdef bint is_direct = step == operand.item_size and not is_streamed
     cdef char* items = converted(operand, buffer, memory if is_direct else buffer + UNCONVERTED, n)
     if is_streamed:
-        stream(memory, items, n * step)
+        stream(memory, items, n * step, next)
     elif items != memory:
         operand.copy(memory, step, items, operand.item_size, n)
 
@@ -171,6 +176,7 @@ cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexc
     cdef Py_ssize_t end = start + n
     cdef Py_ssize_t length
     cdef char* memory
+    cdef const char* next = NULL
     cdef int out = call.inputs
     cdef int k
     while start < end:
@@ -178,14 +184,17 @@ cdef void compute_packed(const Call* call, Py_ssize_t start, Py_ssize_t n) noexc
         for k in range(out + 1):
             memory = call.args[k] + start * call.steps[k]
             args[k] = buffers + k * BLOCK * LARGEST_ITEM if call.is_packed[k] else memory
-            if call.is_streamed and call.steps[k] == call.loop.operands[k].item_size and k != out:
+            if call.is_streamed and is_contiguous(call, k) and 0 < k < out:
                 fetch(memory + AHEAD * call.steps[k], length * call.steps[k])
             if call.is_packed[k] and k != out:
                 pack(&call.loop.operands[k], args[k], memory, call.steps[k], length)
         run(call, args, length)
         if call.is_packed[out]:
             memory = call.args[out] + start * call.steps[out]
-            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length, call.is_streamed)
+            if call.is_streamed:
+                # The other inputs are fetched further ahead: all of them at a time are too many.
+                next = call.args[0] + (start + length) * call.steps[0] if is_contiguous(call, 0) else args[out]
+            unpack(&call.loop.operands[out], memory, call.steps[out], args[out], length, next)
         start += length
     if call.is_streamed:
         end_stream()
@@ -230,7 +239,7 @@ cdef inline bint is_beyond_caches(const Call* call) noexcept nogil:
 cdef inline void stream_if_large(Call* call) noexcept nogil:
     """Have the output packed, where it is contiguous, if it had better go past the caches."""
     cdef int out = call.inputs
-    if CAN_STREAM and call.steps[out] == call.loop.operands[out].item_size and is_beyond_caches(call):
+    if CAN_STREAM and is_contiguous(call, out) and is_beyond_caches(call):
         call.is_streamed = call.is_packed[out] = call.is_any_packed = True
 
 

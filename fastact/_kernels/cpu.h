@@ -27,6 +27,18 @@ static inline int fastact_has_avx512(void)
 
 static inline int fastact_has_fused_multiply_add(void) { return fastact_has_avx2(); }
 
+/* Bytes of the third-level cache, of which processors with several share one each; 0 if there is none. */
+static inline long long fastact_third_level(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    __builtin_cpu_init();
+    const unsigned leaf = __builtin_cpu_is("amd") ? 0x8000001D : 4;
+    for (unsigned k = 0; __get_cpuid_count(leaf, k, &eax, &ebx, &ecx, &edx) && (eax & 31) != 0; ++k)
+        if ((eax >> 5 & 7) == 3)
+            return ((ebx >> 22) + 1LL) * ((ebx >> 12 & 1023) + 1) * ((ebx & 4095) + 1) * (ecx + 1LL);
+    return 0;
+}
+
 #else
 
 static inline int fastact_has_fused_multiply_add(void)
@@ -40,6 +52,7 @@ static inline int fastact_has_fused_multiply_add(void)
 
 static inline int fastact_has_avx2(void) { return 0; }
 static inline int fastact_has_avx512(void) { return 0; }
+static inline long long fastact_third_level(void) { return 0; }
 
 #endif
 #endif

@@ -12,7 +12,7 @@ cimport numpy as np
 
 from fastact._kernels.copies cimport CACHE_LINE, aligned
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, end_stream, fetch, stream
+from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, STREAMED_FROM, end_stream, stream
 from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PLANE, ROWS, SCRATCH, STATS, STEP, WIDTH, X
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
@@ -42,9 +42,8 @@ cdef enum:
     FEWEST_CHUNKS = 8
     SCRATCH_NUMBERS = 11264
     NUMBER = 8
-    # Elements of what goes past the caches at a time, and how far ahead is read. Shorter planes stay.
+    # Elements of what goes past the caches at a time. Shorter planes stay.
     STREAMED = 512
-    AHEAD = 1024
     # What the kernels know of a row, and what those for a piece of a plane are told; and how many rows.
     FACTS = 4
     ALL_FACTS = 6
@@ -123,7 +122,7 @@ cdef bint set_arrays(Job* job, tuple arrays, int channel) except -1:
             return False
     # What is computed in place is in a cache: it was read.
     is_in_place = job.data[0] == job.data[job.arrays - 1]
-    job.is_streamed = CAN_STREAM and job.n >= STREAMED and not is_in_place and is_beyond_caches(job)
+    job.is_streamed = CAN_STREAM and job.n >= STREAMED and not is_in_place and bytes_of_arrays(job) >= STREAMED_FROM
     return True
 
 
@@ -195,12 +194,11 @@ cdef void stream_plane(const Job* job, const char* x, char* y, double* facts, ch
     while first < job.n:
         lengths[ROWS] = min(some, job.n - first)
         args[X], args[X + 1] = <char*>x + first * job.item, buffer
-        fetch(args[X] + AHEAD * job.item, lengths[ROWS] * job.item)
         run_block(job.apply, args, lengths)
         if job.activation != NULL:
             args[X] = buffer
             job.activation(args + X, lengths[ROWS])
-        stream(y + first * job.item, buffer, lengths[ROWS] * job.item)
+        stream(y + first * job.item, buffer, lengths[ROWS] * job.item, x + (first + lengths[ROWS]) * job.item)
         first += lengths[ROWS]
         some = STREAMED
 
@@ -264,9 +262,8 @@ cdef void chunk_of_rows(void* context, Py_ssize_t chunk) noexcept nogil:
     free(memory)
 
 
-cdef bint is_beyond_caches(const Job* job) noexcept:
-    """Return whether no cache holds the arrays."""
-    return job.arrays * job.samples * job.channels * job.n * job.item >= BEYOND_CACHES
+cdef Py_ssize_t bytes_of_arrays(const Job* job) noexcept:
+    return job.arrays * job.samples * job.channels * job.n * job.item
 
 
 cdef bint fit_in_cache(const Job* job) noexcept:
@@ -274,9 +271,10 @@ cdef bint fit_in_cache(const Job* job) noexcept:
     cdef Py_ssize_t row = job.planes * job.n
     cdef Py_ssize_t at_once = max(<Py_ssize_t>1, min(job.planes, PIECE // job.n))
     cdef Py_ssize_t pieces = (job.planes + at_once - 1) // at_once * ((job.n + PIECE - 1) // PIECE)
+    # Not STREAMED_FROM: bits must not depend on the processor's caches.
     if pieces > MOST_PIECES or job.outer * job.rows < MANY_ROWS:
         return row <= LONGEST_ROW
-    return row * job.item <= LONGEST_OF_MANY or is_beyond_caches(job)
+    return row * job.item <= LONGEST_OF_MANY or bytes_of_arrays(job) >= BEYOND_CACHES
 
 
 cdef Py_ssize_t rows_of_chunk(const Job* job) noexcept:
@@ -292,16 +290,17 @@ cdef bint run(Job* job, str name, str activation) except -1:
     cdef Py_ssize_t units = job.outer * job.rows
     cdef Environment callers
     job.kernel = find_block_kernel(precision, f"{name}_planes")
+    job.activation = NULL
+    if activation is not None:
+        job.is_streamed = job.is_streamed and bytes_of_arrays(job) >= BEYOND_CACHES
+        job.activation = <Kernel>PyCapsule_GetPointer(
+            KERNELS[precision][f"scalar_{activation}"], b"void (char **, Py_ssize_t)"
+        )
     job.reduce = NULL
     if job.is_streamed:
         if name != "affine":
             job.reduce = find_block_kernel(precision, "moments_planes")
         job.apply = find_block_kernel(precision, f"{name}_apply_row")
-    job.activation = NULL
-    if activation is not None:
-        job.activation = <Kernel>PyCapsule_GetPointer(
-            KERNELS[precision][f"scalar_{activation}"], b"void (char **, Py_ssize_t)"
-        )
     job.has_failed = False
     job.parameters[2] = job.outer * job.rows * job.planes * job.n > SECOND_LEVEL
     job.per_chunk = rows_of_chunk(job)
