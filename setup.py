@@ -162,28 +162,21 @@ def for_usual_arguments(formulas):
     )
 
 
-def usual_kernel(row):
-    """Return the kernels of one row without parameters, whose formula asks what is rare."""
-    operands = [f"operand(args, {k})" for k in range(row.arrays)]
-    loop = ", ".join([row.name, row.name + usual.SUFFIX, *operands, str(row.usual), f"operand(args, {row.arrays})"])
-    return (
-        f"def scalar_{row.name}(args, n):\n    mostly_{row.arrays}({loop}, n)\n\n"
-        f"def array_{row.name}(args, n):\n    scalar_{row.name}(args, n)\n"
-    )
+def kernel(row, asking):
+    """Return the kernels of one row: with scalar parameters, and with every operand an array.
 
-
-def kernel(row):
-    """Return the kernels of one row: with scalar parameters, and with every operand an array."""
+    A formula that asks what is rare (its name is in `asking`) has a second version, for usual arguments.
+    """
     count = len(row.parameters)
-    arrays = [f"operand(args, {k})" for k in range(row.arrays)]
-    rest = [f"operand(args, {k})" for k in range(row.arrays, row.arrays + count)]
-    y = f"operand(args, {row.arrays + count})"
-    scalars = ", ".join([row.name, *arrays, *(f"{p}[0]" for p in rest), y, "n"])
-    everything = ", ".join([row.name, *arrays, *rest, y, "n"])
-    return (
-        f"def scalar_{row.name}(args, n):\n    each_{row.arrays}_{count}({scalars})\n\n"
-        f"def array_{row.name}(args, n):\n    each_{row.arrays + count}_0({everything})\n"
-    )
+    *operands, y = [f"operand(args, {k})" for k in range(row.arrays + count + 1)]
+    scalars = [*operands[: row.arrays], *(f"{operand}[0]" for operand in operands[row.arrays :])]
+    if row.usual and row.name in asking:
+        loop, formulas, outputs = "mostly", usual.versions(row.name, count), [str(row.usual), y, "n"]
+    else:
+        loop, formulas, outputs = "each", [row.name], [y, "n"]
+    with_scalars = f"{loop}_{row.arrays}_{count}({', '.join([*formulas, *scalars, *outputs])})"
+    with_arrays = f"each_{row.arrays + count}_0({', '.join([row.name, *operands, y, 'n'])})" if count else with_scalars
+    return f"def scalar_{row.name}(args, n):\n    {with_scalars}\n\ndef array_{row.name}(args, n):\n    {with_arrays}\n"
 
 
 def step(row):
@@ -242,8 +235,7 @@ def stage_real(name, precision, rows, steps):
         *kernel_declarations([row.name for row in rows]),
         *(f"cdef void array_{row.name}(char** args, Py_ssize_t n) noexcept nogil" for row in steps),
     ]
-    kernels = [usual_kernel(row) if row.usual and row.name in asking else kernel(row) for row in rows]
-    kernels += [step(row) for row in steps]
+    kernels = [*(kernel(row, asking) for row in rows), *(step(row) for row in steps)]
     return stage(name, header, declarations, [text for _, text in formulas + loops] + kernels)
 
 

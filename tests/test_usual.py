@@ -23,6 +23,7 @@ CALLS = {
 ASKING = usual.asking(CALLS)
 KERNELS = [kernel for kernel in kernels() if kernel.usual and kernel.name in ASKING]
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=[kernel.name for kernel in KERNELS])
+UNIT = (1.0,)
 RARE = (np.nan, np.inf, -np.inf, 1e30, -1e30, 300.0)
 
 
@@ -43,15 +44,19 @@ def operands_of(kernel, dtype, count, seed=0):
     return [*factors, spread(dtype, kernel.usual, count, (seed, kernel.arrays))]
 
 
+def apart(kernel, operands):
+    return getattr(ufuncs, kernel.name)(*operands, *UNIT[: len(kernel.parameters)])
+
+
 def in_place(kernel, operands):
     x = operands[-1].copy()
-    return getattr(ufuncs, kernel.name)(*operands[:-1], x, out=x)
+    return getattr(ufuncs, kernel.name)(*operands[:-1], x, *UNIT[: len(kernel.parameters)], out=x)
 
 
 def test_rows_that_say_what_is_usual_have_formulas_that_ask():
     for row in OPERATORS:
         assert bool(row.usual) <= ({row.name, f"grad_{row.name}"} & ASKING != set()), row.name
-        assert not (row.usual and row.parameters), f"{row.name}: no loop with parameters has a second version"
+        assert not row.usual or len(row.parameters) <= len(UNIT), f"{row.name}: no loop has this many parameters"
     assert len(KERNELS) > len(GATED)
     assert {kernel.usual for kernel in GATED} == {float32.USUAL_GATE} == {float64.USUAL_GATE}
     assert float32.USUAL_FACTOR == float64.USUAL_FACTOR
@@ -62,7 +67,7 @@ def test_rows_that_say_what_is_usual_have_formulas_that_ask():
 def test_both_versions_have_the_same_bits(kernel, dtype):
     for seed in range(3):
         operands = operands_of(kernel, dtype.type, 2**18, seed)
-        assert_same_bits(getattr(ufuncs, kernel.name)(*operands), in_place(kernel, operands))
+        assert_same_bits(apart(kernel, operands), in_place(kernel, operands))
 
 
 @each_dtype
@@ -70,16 +75,28 @@ def test_both_versions_have_the_same_bits(kernel, dtype):
 @pytest.mark.parametrize("count", [1, 7, 127, 128, 129, 1000, 5000, 20000])
 def test_what_is_rare_changes_no_other_element(kernel, dtype, count):
     usual_operands = [operand[:count] for operand in operands_of(kernel, dtype.type, 20000)]
-    expected = getattr(ufuncs, kernel.name)(*usual_operands)
+    expected = apart(kernel, usual_operands)
     generator = np.random.default_rng(count)
     for which in range(kernel.arrays):
         places = np.unique(generator.integers(0, count, 1 + count // 3000))
         operands = [operand.copy() for operand in usual_operands]
         operands[which][places] = generator.choice(np.array(RARE, dtype), len(places))
-        computed = getattr(ufuncs, kernel.name)(*operands)
+        computed = apart(kernel, operands)
         assert_same_bits(computed, in_place(kernel, operands))
         kept = np.setdiff1d(np.arange(count), places)
         assert_same_bits(computed[kept], expected[kept])
+
+
+@each_dtype
+@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel.parameters], ids=lambda kernel: kernel.name)
+def test_a_parameter_of_1_and_any_other(kernel, dtype):
+    """The version without the parameter gives the bits of the one with it, which an array of parameters takes."""
+    operands = operands_of(kernel, dtype.type, 2**16)
+    function = getattr(ufuncs, kernel.name)
+    assert_same_bits(function(*operands, UNIT[0]), function(*operands, np.ones_like(operands[0])))
+    for parameter in (0.5, 3.0):
+        array = np.full_like(operands[0], parameter)
+        assert_same_bits(function(*operands, parameter), function(*operands, array))
 
 
 @each_dtype

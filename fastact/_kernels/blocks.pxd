@@ -55,14 +55,21 @@ cdef enum:
     LONGEST_SPAN = 1024
     AFTER_RARE = 4096
 
-cdef void mostly_1(
+cdef void mostly_1_0(
     formula_1 f, formula_1 usual, const real* a, real limit, output y, Py_ssize_t n
 ) noexcept nogil
-cdef void mostly_2(
+cdef void mostly_2_0(
     formula_2 f, formula_2 usual, const real* a, const real* b, real limit, output y, Py_ssize_t n
 ) noexcept nogil
-cdef void mostly_3(
+cdef void mostly_3_0(
     formula_3 f, formula_3 usual, const real* a, const real* b, const real* c, real limit, output y, Py_ssize_t n
+) noexcept nogil
+cdef void mostly_1_1(
+    formula_2 f, formula_1 unit, formula_1 usual, const real* a, real s, real limit, output y, Py_ssize_t n
+) noexcept nogil
+cdef void mostly_2_1(
+    formula_3 f, formula_2 unit, formula_2 usual,
+    const real* a, const real* b, real s, real limit, output y, Py_ssize_t n
 ) noexcept nogil
 cdef bint usual_1(formula_1 f, const real* a, real limit, output y, Py_ssize_t n) noexcept nogil
 cdef bint usual_2(formula_2 f, const real* a, const real* b, real limit, output y, Py_ssize_t n) noexcept nogil

@@ -3,11 +3,14 @@
 ``each_A_S(f, arrays..., scalars..., y, n)``: y[i] = f(arrays[i]..., scalars...). A loop is compiled once for each
 formula, which is inlined into it; nothing else may stand between two elements, or they do not go to vectors.
 
-``mostly_A(f, usual, arrays..., limit, y, n)``: the same by `usual`, which has fewer operations and the bits of f where
-no argument is rare: the last up to the limit, the others up to USUAL_FACTOR. Whether one was is known when a span is
-done, and then f computes it once more: to look beforehand would wait for memory twice (1.2 of the time where it is
+``mostly_A_0(f, usual, arrays..., limit, y, n)``: the same by `usual`, which has fewer operations and the bits of f
+where no argument is rare: the last up to the limit, the others up to USUAL_FACTOR. Whether one was is known when a span
+is done, and then f computes it once more: to look beforehand would wait for memory twice (1.2 of the time where it is
 beyond the second-level cache). So f computes what is in place at once, and what follows a rare argument, for where one
 is there may be more; the next spans are short ones.
+
+``mostly_A_1(f, unit, usual, arrays..., s, limit, y, n)``: f with the parameter s. `unit` is f where that is 1, and
+`usual` the version of `unit` for usual arguments.
 """
 
 
@@ -51,7 +54,7 @@ def each_4_0(f, a, b, c, d, y, n):
         y[i] = f(a[i], b[i], c[i], d[i])
 
 
-def mostly_1(f, usual, a, limit, y, n):
+def mostly_1_0(f, usual, a, limit, y, n):
     is_in_place = is_same(a, y)
     start, span = 0, FIRST_SPAN
     while start < n:
@@ -63,6 +66,20 @@ def mostly_1(f, usual, a, limit, y, n):
         start += length
 
 
+def mostly_1_1(f, unit, usual, a, s, limit, y, n):
+    if s == ONE:
+        mostly_1_0(unit, usual, a, limit, y, n)
+    else:
+        each_1_1(f, a, s, y, n)
+
+
+def mostly_2_1(f, unit, usual, a, b, s, limit, y, n):
+    if s == ONE:
+        mostly_2_0(unit, usual, a, b, limit, y, n)
+    else:
+        each_2_1(f, a, b, s, y, n)
+
+
 def usual_1(f, a, limit, y, n):
     most = magnitude_bits(ZERO)
     for i in range(n):
@@ -72,7 +89,7 @@ def usual_1(f, a, limit, y, n):
     return most <= magnitude_bits(limit)
 
 
-def mostly_2(f, usual, a, b, limit, y, n):
+def mostly_2_0(f, usual, a, b, limit, y, n):
     is_in_place = is_same(a, y) or is_same(b, y)
     start, span = 0, FIRST_SPAN
     while start < n:
@@ -95,7 +112,7 @@ def usual_2(f, a, b, limit, y, n):
     return most <= magnitude_bits(limit) and most_factor <= magnitude_bits(USUAL_FACTOR)
 
 
-def mostly_3(f, usual, a, b, c, limit, y, n):
+def mostly_3_0(f, usual, a, b, c, limit, y, n):
     is_in_place = is_same(a, y) or is_same(b, y) or is_same(c, y)
     start, span = 0, FIRST_SPAN
     while start < n:

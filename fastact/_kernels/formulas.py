@@ -476,18 +476,6 @@ def grad_selu(dy, x):
     return fma(SELU_SCALE, dy, SELU_SCALE_LOW * dy) if x > ZERO else negative
 
 
-def log1p_exp(x, scale_bits, unit):
-    """Return (high, low): log1p(exp(x)) = (high + low)*unit for x <= 0, unit = 2**-scale_bits, to 0.8 ULP.
-
-    high is LOG1P_SLOPE times the power of two, and exact.
-    """
-    shifted, w = exp_parts(x, scale_bits)
-    scale = power_of_two(shifted)
-    high = LOG1P_SLOPE * scale
-    h = fma(scale, w, scale)
-    return high, fma(high, w, h * log1p_polynomial(fma(h, unit, -HALF)))
-
-
 def log1p_exp_low(x, x_low, scale_bits, unit):
     """Return (h, s): log1p(exp(x + x_low)) = (LOG1P_SLOPE*h + s)*unit for x <= 0, unit = 2**-scale_bits, to 0.3 ULP."""
     shifted, k, r = exp_reduced(x, scale_bits)
@@ -504,11 +492,15 @@ def softplus(x, beta):
 
 
 def softplus_unit(x):
-    # max(x, 0) + log1p(exp(-|x|)); NaN comes in by the maximum.
-    high, low = log1p_exp(limit_negative(negative_magnitude(x), EXP_MIN), TINY_BITS, TINY)
-    inside = positive_part(x) if x < SOFTPLUS_BEND else ZERO
-    outside = ZERO if x < SOFTPLUS_BEND else x
-    return fma(high + fma(inside, ONE / TINY, low), TINY, outside)
+    # max(x, 0) + log1p(t), t = exp(-abs(x)); LOG1P_SLOPE times the power of two, high, is exact.
+    a = limit_negative(negative_magnitude(x), EXP_MIN)
+    shifted, w = exp_parts(a, ZERO)
+    scale = power_of_two(shifted + TINY_BITS if rare(a < SCALED_MIN) else shifted)
+    high = LOG1P_SLOPE * scale
+    t = fma(scale, w, scale)
+    curve = log1p_polynomial((ZERO if rare(a < SCALED_MIN) else t) - HALF)
+    y = (high + (fma(high, w, t * curve) + positive_part(x))) * (TINY if rare(a < SCALED_MIN) else ONE)
+    return x if rare(not x <= -SCALED_MIN) else y
 
 
 def softplus_scaled(x, beta):
@@ -539,7 +531,7 @@ def logsigmoid(x):
 
 
 def grad_logsigmoid(dy, x):
-    return gate_quotient(dy, -x, ZERO)
+    return grad_softplus_unit(dy, -x)
 
 
 def grad_softplus(dy, x, beta):
@@ -548,6 +540,10 @@ def grad_softplus(dy, x, beta):
     u_low = fma(beta, x, -u)
     u_low = u_low if absolute(u) < -SCALED_EXP_MIN else ZERO
     return gate_quotient(dy, u, u_low)
+
+
+def grad_softplus_unit(dy, x):
+    return gate_quotient(dy, x, ZERO)
 
 
 def gate(x, exponent, exponent_low):

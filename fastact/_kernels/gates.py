@@ -2,7 +2,7 @@
 
 
 def grad_glu_apply_row(args, lengths):
-    """Arrays: dy, a, b, and the gradients with respect to a and b, which are apart from them. As `mostly_3`."""
+    """Arrays: dy, a, b, and the gradients with respect to a and b, which are apart from them. As `mostly_3_0`."""
     dy, a, b = operand(args, X), operand(args, X + 1), operand(args, X + 2)
     da, db = output_of(args, X + 3), output_of(args, X + 4)
     n = lengths[ROWS]

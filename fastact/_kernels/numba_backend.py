@@ -56,15 +56,14 @@ LEAST_WORK = 4
 
 
 def entry_point(
-    symbol: str, loop: Compiled, precision: Precision, arrays: int, scalars: int, limit: float | None = None
+    symbol: str, loop: Compiled, precision: Precision, versions: int, arrays: int, scalars: int, limit: list[float]
 ) -> str:
     """Return the IR of ``void symbol(char** args, intp n)``, which unpacks the operands and calls the loop."""
     real = str(precision.llvm_type)
-    # The formulas, of which there are two where there is a limit.
-    lines, operands = [], ["ptr null"] * (1 if limit is None else 2)
+    lines, operands = [], ["ptr null"] * versions
     for k in range(arrays + scalars + 1):
-        if k == arrays and limit is not None:
-            operands.append(f"{real} {limit:e}")
+        if k == arrays + scalars:
+            operands += [f"{real} {number:e}" for number in limit]
         lines.append(f"%slot{k} = getelementptr ptr, ptr %args, i64 {k}")
         lines.append(f"%operand{k} = load ptr, ptr %slot{k}")
         if arrays <= k < arrays + scalars:
@@ -219,12 +218,14 @@ def element_wise_parts(front: FrontEnd, row: Kernel) -> dict[str, str]:
         if returns_first(getattr(formulas, row.name)):
             parts[symbol] = copy_of_first(symbol, front.precision, arrays + scalars)
         else:
-            if row.usual and row.name in front.asking:
-                loop, limit = front.loop(f"mostly_{arrays}", row.name, row.name + usual.SUFFIX), row.usual
-            else:
-                loop, limit = front.loop(f"each_{arrays}_{scalars}", row.name), None
+            is_usual = row.usual and row.name in front.asking and scalars == len(row.parameters)
+            versions = usual.versions(row.name, scalars) if is_usual else [row.name]
+            loop = front.loop(f"{'mostly' if is_usual else 'each'}_{arrays}_{scalars}", *versions)
+            limit = [row.usual] if is_usual else []
             parts.update(front.needed(loop))
-            parts[symbol] = entry_point(symbol, front.compiled[loop], front.precision, arrays, scalars, limit)
+            parts[symbol] = entry_point(
+                symbol, front.compiled[loop], front.precision, len(versions), arrays, scalars, limit
+            )
     return parts
 
 

@@ -73,7 +73,9 @@ class Operator(NamedTuple):
     moving_kinks: Callable[..., tuple[float, ...]] = lambda *parameters: ()
     range: Range | None = None
     usual: float = 0.0
-    """The largest magnitude of an x of which no condition of the formulas is ``rare``; 0 if that would save nothing."""
+    """The largest magnitude of an x of which no condition of the formulas is ``rare``; 0 if that would save nothing.
+
+    With a parameter it is of the formulas NAME_unit and grad_NAME_unit, in which the parameter is 1."""
     is_learned: bool = False
     """Whether the parameters have a gradient, too. The public functions are written by hand, over those of the row."""
     variant_of: str | None = None
@@ -337,6 +339,7 @@ OPERATORS: tuple[Operator, ...] = (
         ulp_float32=1.4,
         tested_parameters=((1.0,), (0.5,), (10.0,), (-1.5,), (1e-3,), (1e30,)),
         monotone=False,
+        usual=80.0,
     ),
     Operator(
         "hardsigmoid",

@@ -8,6 +8,21 @@ from collections.abc import Iterable, Mapping
 
 PRIMITIVES = {"rare", "limit_negative", "limit_positive"}
 SUFFIX = "_usual"
+UNIT = "_unit"
+
+
+def versions(name: str, count: int) -> list[str]:
+    """Return the formulas that a loop of usual arguments takes.
+
+    Parameters
+    ----------
+    name : str
+        Of a formula.
+    count : int
+        How many parameters it has: with one, the second version is of the formula with the parameter 1.
+    """
+    unit = [name + UNIT] * count
+    return [name, *unit, (unit or [name])[0] + SUFFIX]
 
 
 def callers(calls: Mapping[str, Iterable[str]], names: Iterable[str]) -> set[str]:
