@@ -279,14 +279,16 @@ def grad_hardsigmoid(dy, x):
 
 
 def hardswish(x):
-    # factor + low = (x + 3)/6, where s + s_low is the sum. x comes last, so that a subnormal result is rounded once.
-    s = x + THREE
-    s_low = x - (s - THREE)
+    # factor + low = (x + 3)/6, where s + s_low is the sum: 0 from -3 down. x comes last, so that a subnormal result is
+    # rounded once.
+    limited = limit_negative(x, -THREE)
+    s = limited + THREE
+    s_low = limited - (s - THREE)
     factor = s * SIXTH
     low = fma(s_low, SIXTH, fma(s, SIXTH_LOW, fma(s, SIXTH, -factor)))
-    y = fma(x, factor, x * low)
-    y = copysign(ZERO if x <= -THREE else y, x)
-    return x if x >= THREE else y
+    # Of -0.0 the two products may be zeros of two signs.
+    y = copysign(fma(limited, factor, limited * low), x)
+    return y if x < THREE else x
 
 
 def grad_hardswish(dy, x):
@@ -299,29 +301,26 @@ def grad_hardswish(dy, x):
 
 def one_plus_magnitude(a):
     """Return (y, residual): y*(1 + residual) = 1/(1 + a) for a >= 0, y rounded."""
-    large = ONE if a < ONE else a
-    small = a if a < ONE else ONE
-    d = large + small
-    d_low = small - (d - large)
+    # To find the larger one first costs more than the additions it saves: comparisons wait for the multipliers.
+    d, d_low = two_sum(ONE, a)
     y = ONE / d
     return y, fma(-y, d_low, fma(-y, d, ONE))
 
 
 def softsign(x):
-    a = absolute(x)
-    a = SOFTSIGN_SATURATION if a > SOFTSIGN_SATURATION else a
+    a = limit_positive(absolute(x), SOFTSIGN_SATURATION)
     reciprocal, residual = one_plus_magnitude(a)
-    return copysign(fma(a, reciprocal, a * reciprocal * residual), x)
+    return not_lost(copysign(fma(a, reciprocal, a * reciprocal * residual), x), x)
 
 
 def grad_softsign(dy, x):
     # One factor 1/(1 + |x|) after the other: their product may be 0 where dx is not. An infinite dy stays so.
     a = absolute(x)
-    a = LARGEST if a > LARGEST else a
+    a = LARGEST if rare(a > LARGEST) else a
     reciprocal, residual = one_plus_magnitude(a)
     product = dy * reciprocal
     exact = product + fma(TWO * residual, product, fma(dy, reciprocal, -product))
-    return (exact if absolute(product) <= LARGEST else product) * reciprocal
+    return (product if rare(not absolute(product) <= LARGEST) else exact) * reciprocal
 
 
 def leaky_relu(x, negative_slope):
@@ -550,6 +549,7 @@ def gate(x, exponent, exponent_low):
     """Return x/(1 + exp(-exponent - exponent_low)), for an exponent as low as SILU_MIN."""
     # d + d_low = UNIT*(1 + exp(...)) as in sigmoid; x/d is corrected by its excess, +0 for both zeros (not in -excess:
     # gcc negates inside the fma). The reduction's low part is multiplied in afterwards: in r it would be rounded away.
+    # It is times the power, which is as good as d - UNIT: an addition instead of an fma.
     shifted = fma(-exponent, LOG2_E, EXPONENT_SHIFT - UNIT_BITS)
     k = shifted - (EXPONENT_SHIFT - UNIT_BITS)
     r = fma(k, -LN2, -exponent)
@@ -559,7 +559,7 @@ def gate(x, exponent, exponent_low):
     total = UNIT + scale
     lost = UNIT - (total - scale)
     d = fma(scale, w, total)
-    d_low = fma(fma(scale, w, scale), r_low, fma(scale, w, total - d) + lost)
+    d_low = fma(d - UNIT, r_low, fma(scale, w, total - d) + lost)
     reciprocal = ONE / d
     y = x * reciprocal
     excess = fma(y, d_low, fma(y, d, -x))

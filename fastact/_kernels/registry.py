@@ -398,6 +398,7 @@ OPERATORS: tuple[Operator, ...] = (
         ulp_float64=1.0,
         kinks=(0.0,),
         odd=True,
+        usual=1e9,
     ),
     Operator(
         "hardswish",
