@@ -1,10 +1,12 @@
 # C types for images.py, and its primitive. setup.py puts it into the .pxd of every kernel module for binary32.
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 cdef extern from "images.h":
     ctypedef uint8_t* bytes_output "fastact_bytes"
     void split_3_bytes "fastact_split_3"(const uint8_t*, bytes_output, Py_ssize_t, Py_ssize_t) noexcept nogil
+    void widen_pixels "fastact_widen_pixels"(const uint8_t*, uint32_t*, Py_ssize_t, Py_ssize_t) noexcept nogil
+    real byte_of_word "fastact_byte_of_word"(uint32_t, Py_ssize_t) noexcept nogil
 
 ctypedef fused pixel:
     uint16_t
@@ -33,8 +35,9 @@ cdef void bytes_to_tensor(
 cdef void image_bytes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void image_bytes_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void image_bytes_packed(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void split_tile(const uint8_t* pixels, uint8_t* tile, size n, size channels) noexcept nogil
-cdef void tile_to_tensor(const uint8_t* x, output y, size n, const real* p, size step) noexcept nogil
+cdef void words_to_tensor(
+    const uint32_t* words, size channel, output y, size n, const real* p, size step
+) noexcept nogil
 cdef void image_table_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void image_table_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 

@@ -29,7 +29,9 @@ def bytes_to_tensor(x, y, n, origin, slope, slope_low, value, value_low):
 
 
 def image_bytes_row(args, lengths):
-    tile_to_tensor(bytes_operand(args, 0), operand(args, 1), lengths[0], operand(args, 2), lengths[1])
+    p, step = operand(args, 2), lengths[1]
+    x, y, n = bytes_operand(args, 0), operand(args, 1), lengths[0]
+    bytes_to_tensor(x, y, n, p[0], p[step], p[2 * step], p[3 * step], p[4 * step])
 
 
 def image_bytes_columns(args, lengths):
@@ -42,29 +44,28 @@ def image_bytes_columns(args, lengths):
 def image_bytes_packed(args, lengths):
     """Do lengths[0] packed pixels of lengths[2] channels, a tile of them at a time.
 
-    Args are the pixels, scratch, four outputs and four channels' parameters, lengths[1] between two of these.
+    Args are the pixels, scratch, four outputs and four channels' parameters, lengths[1] between two of these. A pixel
+    becomes a word, in which each channel finds its byte: to put the bytes of each channel together and widen them took
+    1.5 of the time (Zen 4).
     """
-    x, tile, channels = bytes_operand(args, 0), bytes_operand(args, 1), lengths[2]
+    x, words, channels = bytes_operand(args, 0), words_operand(args, 1), lengths[2]
     whole = lengths[0] // TILE
     for block in range(whole):
-        split_tile(x + block * TILE * channels, tile, TILE, channels)
+        widen_pixels(x + block * TILE * channels, words, TILE, channels)
         for c in range(channels):
-            tile_to_tensor(tile + c * TILE, operand(args, 2 + c) + block * TILE, TILE, operand(args, 6 + c), lengths[1])
+            words_to_tensor(words, c, operand(args, 2 + c) + block * TILE, TILE, operand(args, 6 + c), lengths[1])
     rest = lengths[0] - whole * TILE
-    split_tile(x + whole * TILE * channels, tile, rest, channels)
+    widen_pixels(x + whole * TILE * channels, words, rest, channels)
     for c in range(channels):
-        tile_to_tensor(tile + c * TILE, operand(args, 2 + c) + whole * TILE, rest, operand(args, 6 + c), lengths[1])
+        words_to_tensor(words, c, operand(args, 2 + c) + whole * TILE, rest, operand(args, 6 + c), lengths[1])
 
 
-def split_tile(pixels, tile, n, channels):
-    if channels == 3:
-        split_3_bytes(pixels, tile, TILE, n)
-    else:
-        split_into_4(pixels, tile, TILE, n)
-
-
-def tile_to_tensor(x, y, n, p, step):
-    bytes_to_tensor(x, y, n, p[0], p[step], p[2 * step], p[3 * step], p[4 * step])
+def words_to_tensor(words, channel, y, n, p, step):
+    # Bytes come with 2**23 added: so is the origin.
+    origin = p[0] + byte_of_word(0, 0)
+    slope, slope_low, value, value_low = p[step], p[2 * step], p[3 * step], p[4 * step]
+    for i in range(n):
+        y[i] = on_lines(byte_of_word(words[i], channel), origin, slope, slope_low, value, value_low)
 
 
 def image_table_row(args, lengths):
