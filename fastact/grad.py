@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastact import _gradients
 from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
-from fastact._kernels.axes import along_axis, halves
+from fastact._kernels.axes import along_axis, axis_index, halves, halves_of
 from fastact._kernels.gated import is_plain, of_one_type
 from fastact._kernels.operators import PUBLIC
 from fastact._kernels.random import undisturbed
@@ -137,7 +137,7 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     if inputs[0].shape != a.shape:
         raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
     dx: np.ndarray[Any, Any] = np.empty(np.shape(x), inputs[0].dtype)
-    da, db = halves("grad.glu", dx, axis)
+    da, db = halves_of(dx, axis_index("grad.glu", axis, dx.ndim))
     run("", [*inputs, da, db], 2, tuple(range(dx.ndim)), None, apply="grad_glu", reduces=False, stats_numbers=1)
     return dx
 

@@ -149,13 +149,16 @@ def tensor_of(
         raise ValueError(f"{function}(): swap_rb must be False for images with one channel, got {swap_rb!r}")
     result = checked_dtype(dtype, function)
     to_layout, to_pixels = AXES[layout][pixels.ndim]
-    shape = tuple(pixels.shape[axis] for axis in to_layout)
+    shape = tuple(map(pixels.shape.__getitem__, to_layout))
     out = checked_out(out, shape, result, function)
     y = out if out is not None and out.flags.aligned else np.empty(shape, result)
-    order = SWAPPED[count] if swap_rb else UNCHANGED[count]
+    order = UNCHANGED[count]
+    if swap_rb:
+        order = SWAPPED[count]
+        center, spread = (tuple(numbers[k] for k in order) for numbers in (center, spread))
     kernels = PIXELS[pixels.dtype]
     find = plan_of_bytes if kernels == "image_bytes" else plan_of_numbers
-    plan = find(kernels, scale, tuple(center[k] for k in order), tuple(spread[k] for k in order))
+    plan = find(kernels, scale, center, spread)
     if out is not None and np.may_share_memory(pixels, out):
         pixels = pixels.copy()
     normalize_pixels(pixels, y.transpose(to_pixels), order, plan)

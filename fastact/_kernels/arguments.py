@@ -22,6 +22,7 @@ OVERFLOW = {
     "float64": math.inf,
 }
 
+PLAIN = (np.float32, np.float64)
 PARAMETER = "a real number or an array of real numbers"
 
 
@@ -63,6 +64,9 @@ def number_type(number: float) -> ScalarType:
 
 def checked(operand: Any, demand: str) -> Any:
     """Return an operand NumPy can compute with: the same object if it has a dtype or its own `__array_ufunc__`."""
+    if type(operand) is np.ndarray and operand.dtype.type in PLAIN:
+        # As below, in a twentieth of the time.
+        return operand
     is_array = hasattr(operand, "__array_ufunc__") or isinstance(operand, np.generic)
     array = operand if is_array else as_array(operand, demand)
     dtype = dtype_of(array)

@@ -46,8 +46,14 @@ def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
     length = array.shape[index]
     if length % 2:
         raise ValueError(f"{function}(): x must have an even length along axis {axis}, got the shape {array.shape}")
+    return halves_of(array, index)
+
+
+def halves_of(array: Array, index: int) -> tuple[Array, Array]:
+    """Return views of the two halves of an array along an axis, counted from the front, of even length."""
     before = (slice(None),) * index
-    return array[(*before, slice(length // 2))], array[(*before, slice(length // 2, None))]
+    half = array.shape[index] // 2
+    return array[(*before, slice(half))], array[(*before, slice(half, None))]
 
 
 def like_halves(function: str, out: Any, half: Array) -> Any:
