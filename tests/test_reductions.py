@@ -1781,8 +1781,25 @@ def test_columns_beyond_the_caches(columns, dtype):
         assert (memory[first + x.size :] == 77).all()
     # In place the results stay in the caches.
     x[:] = np.resize(few, x.shape)
+    normalized = fastact.batch_norm(x, None, None, weight, bias, True)
     fastact.batch_norm(x, mean, var, weight, bias, out=x)
     assert np.array_equal(x, np.resize(fastact.batch_norm(few, mean, var, weight, bias), x.shape))
+    x[:] = np.resize(few, x.shape)
+    assert np.array_equal(fastact.batch_norm(x, None, None, weight, bias, True, out=x), normalized)
+
+
+@pytest.mark.parametrize("columns", [20, 300, 1500])
+def test_parts_of_rows_beyond_the_caches(columns):
+    """What is between two rows stays as it is."""
+    few = normal((331, columns + 13), np.float32)
+    x = np.resize(few, (2**24 // columns + 3, columns + 13))
+    mean, weight, bias = normal((3, columns), np.float32, 1)
+    out = np.full_like(x, 77)
+    fastact.batch_norm(x[:, 5:-8], mean, abs(weight), weight, bias, out=out[:, 6:-7])
+    expected = fastact.batch_norm(few[:, 5:-8], mean, abs(weight), weight, bias)
+    assert np.array_equal(out[:, 6:-7], np.resize(expected, (len(x), columns)))
+    assert (out[:, :6] == 77).all()
+    assert (out[:, -7:] == 77).all()
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((3, 150_001), 0), ((140_000, 5), 1), ((2, 70_000, 3), (0, 2))])

@@ -67,6 +67,8 @@ cdef struct Job:
     bint is_in_one_go
     bint is_streamed
     bint are_columns_streamed
+    # By the kernel, which needs no buffer, and no call for some of them.
+    bint are_streamed_by_kernel
     # Inputs in whose place a kernel of columns writes.
     bint is_overwritten[MOST_OPERANDS]
     # Whether the kernels have many operations: see LONG.

@@ -20,7 +20,9 @@ cdef enum:
     ROWS_TOGETHER = 4
     # How many rows of columns further on the places of results are fetched. 4 and 16 are no better.
     ROWS_AHEAD = 8
-    # The same of what is read where results go past the caches.
+    # How many elements further on is fetched what is read next where results go past the caches.
+    STREAMED_AHEAD = 1024
+    # The same in rows of softmax.
     STREAMED_ROWS_AHEAD = 2
     # Whole columns of more rows than this, so many elements or a multiple of them apart, are copied: see `share_places`.
     ROWS_OF_PLACES = 256
@@ -46,6 +48,7 @@ cdef extern from "wide.h":
     void will_read_lanes "fastact_will_read_lanes"(const real*) noexcept nogil
     void will_read_lanes_later "fastact_will_read_lanes_later"(const real*) noexcept nogil
     void will_write_lanes "fastact_will_write_lanes"(const real*) noexcept nogil
+    void stream_lanes "fastact_stream_lanes"(real* lines, const real* source, const real* next) noexcept nogil
     size before_line "fastact_before_line"(const real*) noexcept nogil
     # target[:n] = source[:n] for n < LANES; the rest of the lanes of the padded target is `rest`.
     void pad_lanes "fastact_pad_lanes"(real* target, const real* source, size n, real rest) noexcept nogil

@@ -11,7 +11,8 @@ cdef enum:
     ROWS = 0
     WIDTH = 1
     KEPT = 2
-    # Pieces: none where a kernel is called once more and finds in scratch what it prepared from the same statistics.
+    # Pieces: none where a kernel is called once more and finds in scratch what it prepared from the same statistics; less
+    # than none where it is to write past the caches.
     COUNT = 3
     STEP = 4
     # And from plane to plane of a row, see planes.py.

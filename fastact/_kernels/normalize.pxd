@@ -20,10 +20,15 @@ cdef void normalize_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* mean, const real* scale, const real* bias,
     real lowest
 ) noexcept nogil
+cdef void normalize_columns_past_caches(
+    const real* x, output y, size n, size period, const real* mean, const real* scale, const real* bias, real lowest,
+    output room
+) noexcept nogil
 cdef void normalize_parts(
     wide* stats, size kept, size width, output mean, output scale, output bias
 ) noexcept nogil
 cdef size rows_together(const Py_ssize_t* lengths) noexcept nogil
+cdef size periods(size width, size together) noexcept nogil
 cdef void repeat(output numbers_of_columns, size width, size times) noexcept nogil
 @cython.locals(is_streamed=bint)
 cdef void normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -35,6 +40,9 @@ cdef void affine_columns(
 ) noexcept nogil
 cdef void affine_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* scale, const real* shift, real lowest
+) noexcept nogil
+cdef void affine_columns_past_caches(
+    const real* x, output y, size n, size period, const real* scale, const real* shift, real lowest, output room
 ) noexcept nogil
 cdef void affine_parts(const wide* stats, size kept, size width, output scale, output shift) noexcept nogil
 @cython.locals(is_streamed=bint)

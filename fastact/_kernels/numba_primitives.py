@@ -190,7 +190,15 @@ def lanes_of(precision: Precision) -> dict[str, Emit]:
             arguments = [lanes, memory, HALF_WORD(4), selected(builder, first, n)]
             builder.call(store, arguments)
 
-    return {"pad_lanes": pad_lanes, "copy_lanes": copy_lanes}
+    def stream_lanes(builder: ir.IRBuilder, lines: ir.Value, source: ir.Value, following: ir.Value) -> None:
+        """Copy them to whole cache lines, past the caches; fetch as many of those that follow."""
+        for first in range(0, 32, count):
+            fetch(builder, following, WORD(first * precision.bits // 8), is_written=False)
+            lanes = builder.load(place(builder, source, first), align=4)
+            store = builder.store(lanes, place(builder, lines, first), align=8 * LANES.count)
+            store.set_metadata("nontemporal", builder.module.add_metadata([HALF_WORD(1)]))
+
+    return {"pad_lanes": pad_lanes, "copy_lanes": copy_lanes, "stream_lanes": stream_lanes}
 
 
 # ---- philox.h: words, lanes of them, and bits in bytes.

@@ -18,8 +18,7 @@ from fastact._kernels.stream cimport end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, run_block
 
 cdef enum:
-    # Elements of whole rows that go past the caches at a time.
-    # 4096 take up to 1.2 of the time.
+    # Elements of whole rows that go past the caches at a time. 4096 take up to 1.2 of the time.
     STREAMED = 2048
     # The same of columns: the memory reads and writes at a time where little of each is done in turns. A kernel that took
     # 16384 gained nothing.
@@ -180,6 +179,11 @@ cdef void run_piece(
             lengths[STEP + k] = width
             if k < inputs:
                 load(job, k, memory[k], piece.start, piece.rows, width, args[X + k], halves)
+    if writes and job.are_streamed_by_kernel:
+        lengths[COUNT] = -1
+        run_columns(job, kernel, args, lengths, NULL)
+        end_stream()
+        return
     if writes and job.are_columns_streamed:
         run_streamed_columns(job, kernel, args, lengths, buffers + packed_room(job) * job.item)
         return

@@ -22,7 +22,7 @@ from fastact._kernels.jobs cimport (
 from fastact._kernels.layout cimport SHORT_ROW
 from fastact._kernels.operands cimport MOST_AXES, is_computed, may_share_memory
 from fastact._kernels.pieces cimport buffers_for, combine, pieces_room, run_group, run_piece, run_rows, scratch_numbers
-from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM
+from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, STREAMED_FROM
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
@@ -168,8 +168,8 @@ cdef bint is_overwritten(const Job* job, int input) noexcept nogil:
     return False
 
 
-cdef bint is_beyond_caches(const Job* job) noexcept nogil:
-    """Return whether no cache holds the arrays, and the only output has memory of its own."""
+cdef bint are_large(const Job* job, Py_ssize_t size) noexcept nogil:
+    """Return whether the arrays have so many bytes, too many for the caches, and the only output memory of its own."""
     cdef int out = job.operands - 1
     cdef int k
     for k in range(out):
@@ -178,7 +178,7 @@ cdef bint is_beyond_caches(const Job* job) noexcept nogil:
     return (
         CAN_STREAM
         and job.outputs == 1
-        and job.operands * job.all_kept * job.all_reduced * job.item >= BEYOND_CACHES
+        and job.operands * job.all_kept * job.all_reduced * job.item >= size
     )
 
 
@@ -273,11 +273,14 @@ cdef class Found:
     cdef BlockKernel apply[2]
     cdef bint is_long
     cdef bint is_long_apply
+    cdef bint is_streaming
 
 
 cdef dict FOUND = {}
 # Kernels with so many operations that columns beside whole vectors take longer than a vector of them: see `run_columns`.
 LONG = {"exp_sums", "moments", "normal_products", "weighted_products", "softmax", "grad_cross_entropy", "grad_log_softmax"}
+# Those of columns that write past the caches themselves.
+STREAMING = {"affine", "normalize"}
 
 
 cdef BlockKernel find(str precision, str full) except? NULL:
@@ -298,6 +301,7 @@ cdef Found find_all(str precision, str name, str apply, bint reduces):
         found.apply[k] = find(precision, f"{apply}_apply_{kind}") if apply is not None else NULL
     found.is_long = name in LONG
     found.is_long_apply = apply in LONG
+    found.is_streaming = apply in STREAMING
     found.combine = find(precision, f"{apply}_combine") if reduces else NULL
     if found.combine == NULL:
         found.combine = find(precision, f"{name}_combine") if reduces else NULL
@@ -496,8 +500,12 @@ cdef int run_on(
         # Results are not read again.
         job.results[0] != NULL and job.piece_count == 1
     )
-    job.is_streamed = takes_rows(&job) and is_beyond_caches(&job) and are_rows_one_block(&job)
-    job.are_columns_streamed = job.is_columns and is_beyond_caches(&job) and not job.is_packed[job.operands - 1]
+    job.is_streamed = takes_rows(&job) and are_large(&job, BEYOND_CACHES) and are_rows_one_block(&job)
+    job.are_columns_streamed = job.is_columns and are_large(&job, BEYOND_CACHES) and not job.is_packed[job.operands - 1]
+    job.are_streamed_by_kernel = (
+        found.is_streaming and job.is_columns and are_large(&job, STREAMED_FROM) and not job.is_packed[job.operands - 1]
+        and job.activation == NULL
+    )
     for k in range(job.operands):
         job.is_overwritten[k] = is_overwritten(&job, k)
     job.is_long = found.is_long

@@ -64,6 +64,35 @@ static inline void fastact_will_write_lanes(const real *y)
         __builtin_prefetch(y + i, 1);
 }
 
+/* FASTACT_ROW_LANES elements to whole cache lines, past the caches (see stream.h). Between them, as many are fetched that are
+   read next. */
+#if defined(__SSE2__)
+#include <immintrin.h>
+#if defined(__AVX512F__)
+#define FASTACT_STREAM_LINE(to, from) _mm512_stream_si512((__m512i *)(to), _mm512_loadu_si512(from))
+#elif defined(__AVX__)
+#define FASTACT_STREAM_PART(to, from, k) \
+    _mm256_stream_si256((__m256i *)(to) + (k), _mm256_loadu_si256((const __m256i *)(from) + (k)))
+#define FASTACT_STREAM_LINE(to, from) (FASTACT_STREAM_PART(to, from, 0), FASTACT_STREAM_PART(to, from, 1))
+#else
+#define FASTACT_STREAM_PART(to, from, k) \
+    _mm_stream_si128((__m128i *)(to) + (k), _mm_loadu_si128((const __m128i *)(from) + (k)))
+#define FASTACT_STREAM_LINE(to, from) \
+    (FASTACT_STREAM_PART(to, from, 0), FASTACT_STREAM_PART(to, from, 1), FASTACT_STREAM_PART(to, from, 2), \
+     FASTACT_STREAM_PART(to, from, 3))
+#endif
+#else
+#define FASTACT_STREAM_LINE(to, from) memcpy(to, from, 64)
+#endif
+
+static inline void fastact_stream_lanes(real *lines, const real *source, const real *next)
+{
+    for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real)) {
+        __builtin_prefetch(next + i);
+        FASTACT_STREAM_LINE(lines + i, source + i);
+    }
+}
+
 /* How many elements there are before the next cache line. */
 static inline ptrdiff_t fastact_before_line(const real *x) { return (-(uintptr_t)x & 63) / sizeof(real); }
 
