@@ -80,22 +80,18 @@ cdef void columns_without_chains(
 ) noexcept nogil
 @cython.locals(c="wide*", total="wide*", square="wide*")
 cdef void moments_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void add_totals(
-    const wide* piece, size width, const wide* first, wides n, wides total, wides low
-) noexcept nogil
+cdef void add_totals(const wide* piece, size width, const wide* first, wides total, wides low) noexcept nogil
 cdef void means_of_totals(
-    size width, const wide* first, const wide* n, const wide* total, const wide* low, wides mean, wides mean_low
+    size width, size n, const wide* first, const wide* total, const wide* low, wides mean, wides mean_low
 ) noexcept nogil
 @cython.locals(inside=wide, is_too_large=bint)
 cdef wide squares_inside(wide square, wide total, wide share) noexcept nogil
 cdef void add_squares(
     const wide* piece, size width, const wide* mean, const wide* mean_low, wides square, wides low
 ) noexcept nogil
-cdef void factors_of_squares(
-    size width, const wide* n, const wide* low, wide eps, wides square, wides factor
-) noexcept nogil
+cdef void add_lows(size width, const wide* low, wides square) noexcept nogil
 cdef void combine_moments(
-    const wide* pieces, size count, size width, wide* stats, size kept, wide* scratch, wide eps
+    const wide* pieces, size count, size n, size width, wide* stats, size kept, wide* scratch, wide eps
 ) noexcept nogil
 cdef void moments_of_pieces(char** args, const Py_ssize_t* lengths, wide* stats, size kept) noexcept nogil
 cdef void moments_combine(char** args, const Py_ssize_t* lengths) noexcept nogil

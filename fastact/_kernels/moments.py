@@ -363,20 +363,20 @@ def moments_columns(args, lengths):
         columns_without_chains(x, step, rows, width, c, total, square, numbers(args, SCRATCH), eps)
 
 
-def add_totals(piece, width, first, n, total, low):
-    """Add up the elements' number and their sum, from which the first piece's shift is taken."""
+def add_totals(piece, width, first, total, low):
+    """Add up the elements, from which the first piece's shift is taken."""
+    n = piece[0]
     for j in range(width):
-        n[j] = n[j] + piece[j]
         d, d_low = wide_two_sum(piece[width + j], -first[j])
-        total[j], low[j] = accumulate_always(total[j], low[j], piece[j] * d)
-        total[j], low[j] = accumulate_always(total[j], low[j], piece[j] * d_low + piece[2 * width + j])
+        total[j], low[j] = accumulate(total[j], low[j], n * d, 0.0)
+        total[j], low[j] = accumulate(total[j], low[j], n * d_low + piece[2 * width + j], 0.0)
 
 
-def means_of_totals(width, first, n, total, low, mean, mean_low):
+def means_of_totals(width, n, first, total, low, mean, mean_low):
     for j in range(width):
         # An infinite sum has no low part.
         exact = total[j] + low[j] if wide_magnitude(total[j]) <= 1.7976931348623157e308 else total[j]
-        mean[j], mean_low[j] = wide_two_sum(first[j], exact / n[j])
+        mean[j], mean_low[j] = wide_two_sum(first[j], exact / n)
 
 
 def squares_inside(square, total, share):
@@ -389,33 +389,32 @@ def squares_inside(square, total, share):
 
 def add_squares(piece, width, mean, mean_low, square, low):
     """Add up squares about the mean: those inside the piece, and that of the piece's own mean."""
+    n = piece[0]
     for j in range(width):
-        share = piece[2 * width + j] / piece[j]
+        share = share_of(piece[2 * width + j], n)
         inside = squares_inside(piece[3 * width + j], piece[2 * width + j], share)
         between = ((piece[width + j] - mean[j]) - mean_low[j]) + share
-        square[j], low[j] = accumulate_always(square[j], low[j], inside)
-        square[j], low[j] = accumulate_always(square[j], low[j], piece[j] * between * between)
+        square[j], low[j] = accumulate(square[j], low[j], inside, 0.0)
+        square[j], low[j] = accumulate(square[j], low[j], n * between * between, 0.0)
 
 
-def factors_of_squares(width, n, low, eps, square, factor):
+def add_lows(width, low, square):
     for j in range(width):
-        exact = square[j] + low[j] if wide_magnitude(square[j]) <= 1.7976931348623157e308 else square[j]
-        square[j] = exact
-        factor[j] = 1.0 / wide_sqrt(exact / n[j] + eps)
+        square[j] = square[j] + low[j] if wide_magnitude(square[j]) <= 1.7976931348623157e308 else square[j]
 
 
-def combine_moments(pieces, count, width, stats, kept, scratch, eps):
+def combine_moments(pieces, count, n, width, stats, kept, scratch, eps):
     """Statistics: the mean in two parts, the sum of squares about it, and 1/sqrt(variance + eps)."""
-    n, total, low = scratch, scratch + width, scratch + 2 * width
-    clear(n, n, width)
+    total, low = scratch, scratch + width
     clear(total, low, width)
     for b in range(count):
-        add_totals(pieces + 4 * b * width, width, pieces + width, n, total, low)
-    means_of_totals(width, pieces + width, n, total, low, stats, stats + kept)
+        add_totals(pieces + 4 * b * width, width, pieces + width, total, low)
+    means_of_totals(width, n, pieces + width, total, low, stats, stats + kept)
     clear(stats + 2 * kept, low, width)
     for b in range(count):
         add_squares(pieces + 4 * b * width, width, stats, stats + kept, stats + 2 * kept, low)
-    factors_of_squares(width, n, low, eps, stats + 2 * kept, stats + 3 * kept)
+    add_lows(width, low, stats + 2 * kept)
+    inverse_deviations(width, n, stats + 2 * kept, eps, stats + 3 * kept)
 
 
 def share_of(x, n):
@@ -455,7 +454,7 @@ def moments_of_pieces(args, lengths, stats, kept):
     if count == 1:
         moments_of_piece(pieces, lengths[ROWS], width, stats, kept, eps)
     else:
-        combine_moments(pieces, count, width, stats, kept, numbers(args, SCRATCH), eps)
+        combine_moments(pieces, count, lengths[ROWS], width, stats, kept, numbers(args, SCRATCH), eps)
 
 
 def moments_combine(args, lengths):

@@ -68,7 +68,7 @@ def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
         else:
             keep_pieces(pieces + 4 * b * rows, rows, length, c, scratch)
     if number > 1:
-        combine_moments(pieces, number, rows, stats, ROWS_AT_ONCE, scratch, eps)
+        combine_moments(pieces, number, n * count, rows, stats, ROWS_AT_ONCE, scratch, eps)
     return stats
 
 
