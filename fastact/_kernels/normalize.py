@@ -94,7 +94,7 @@ def repeat(numbers_of_columns, width, times):
 def normalize_columns_past_caches(x, y, n, period, mean, scale, bias, lowest, room):
     """Write n neighbours past the caches, by whole cache lines; their columns begin again after `period`.
 
-    Two lines at a time: while the next ones are calculated, the memory takes them. Where the caller stores 16 at a time,
+    Two lines at a time: while the next are calculated, the memory takes them. Where the caller stores 16 at a time,
     and calls for these, (16384, 256) take 1.5 times as long.
     """
     first = min(n, before_line(y))
