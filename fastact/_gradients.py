@@ -358,8 +358,8 @@ def rms_norm(
     eps = checked_number(eps, function, "eps", low=0.0)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
-    stats, count = statistics(1, given.array, axes), elements_along(given.array, axes)
-    run("squares", [given.array], 0, axes, stats, 1, (eps, float(count)))
+    stats, count = statistics(2, given.array, axes), elements_along(given.array, axes)
+    run("squares", [given.array], 0, axes, stats, 2, (eps, float(count)))
     dx, dweight, _ = weighted(slope, given, factor, axes, gradient_statistics(None, None, stats[0], None, count))
     return dx, dweight
 

@@ -229,7 +229,9 @@ def batch_norm(
     ``(1 - momentum)*running + momentum*batch`` with the unbiased variance, as in torch.
 
     Error at most 4 ULP of the largest term. In training mean and variance are right for any ratio of them, see
-    `moments`. Without it, all is one factor and one summand a channel. Never warns. The same for any number of threads.
+    `moments`; without it, all is one factor and one summand a channel. Never warns. The same for any number of threads.
+    The square of a deviation leaves float64 beyond 1e154, where the result in training is 0, and below 1e-154, where it
+    is infinite unless `eps` is larger.
 
     References
     ----------
@@ -420,7 +422,8 @@ def layer_norm(
     Notes
     -----
     ``(x - mean)/sqrt(var + eps)*weight + bias`` with the biased variance. Error at most 4 ULP of the largest term, for
-    any ratio of mean and standard deviation. Never warns. The same for any number of threads.
+    any ratio of mean and standard deviation. Never warns. The same for any number of threads. For float64 beyond 1e154
+    see `batch_norm`.
 
     References
     ----------
@@ -477,7 +480,8 @@ def rms_norm(
 
     Notes
     -----
-    ``x/sqrt(mean(x**2) + eps)*weight``. Error at most 4 ULP. Never warns. The same for any number of threads.
+    ``x/sqrt(mean(x**2) + eps)*weight``. Error at most 4 ULP, also where the squares are beyond the type. Never warns.
+    The same for any number of threads.
 
     References
     ----------
@@ -499,8 +503,8 @@ def rms_norm(
     target = Output(out, given.array.shape, given, [given.array, factor])
     parameters = (eps, float(elements_along(given.array, axes)))
     arrays = [given.array, factor, target.array]
-    options: dict[str, Any] = {"piece_numbers": 1, "parameters": parameters, "is_exact": False}
-    run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=1, constants=1, **options)
+    options: dict[str, Any] = {"piece_numbers": 2, "parameters": parameters, "is_exact": False}
+    run("squares", arrays, 1, axes, None, apply="rms_norm", stats_numbers=2, constants=1, **options)
     return target.result()
 
 
@@ -544,7 +548,8 @@ def group_norm(
     Notes
     -----
     ``(x - mean)/sqrt(var + eps)*weight + bias`` with mean and biased variance of each group of neighbouring channels of
-    each sample. Error at most 4 ULP of the largest term. Never warns. The same for any number of threads.
+    each sample. Error at most 4 ULP of the largest term. Never warns. The same for any number of threads. For float64
+    beyond 1e154 see `batch_norm`.
 
     References
     ----------
@@ -635,7 +640,8 @@ def instance_norm(
     Notes
     -----
     ``(x - mean)/sqrt(var + eps)*weight + bias`` with mean and biased variance of each channel of each sample. Error at
-    most 4 ULP of the largest term. Never warns. The same for any number of threads.
+    most 4 ULP of the largest term. Never warns. The same for any number of threads. For float64 beyond 1e154 see
+    `batch_norm`.
 
     References
     ----------
@@ -695,8 +701,8 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
 
     Notes
     -----
-    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of at least 1/2; float64 needs a long double for it where p is
-    not 1, 2 or inf. Never warns. The same for any number of threads.
+    ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of at least 1/2, also where powers are beyond the type; float64
+    needs a long double for it where p is not 1, 2 or inf. Never warns. The same for any number of threads.
 
     References
     ----------
@@ -712,7 +718,7 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     function = "normalize"
     norm = NORMS.get(p) if type(p) is float and type(eps) is float else None
     if norm is not None:
-        y = reductions.mapped(norm, norm if p == 2 else "scale", [x], axis, out, 1, 1, (eps,))
+        y = reductions.mapped(norm, norm if p == 2 else "scale", [x], axis, out, 2, 2, (eps,))
         if y is not None:
             return y
     given = real(x, function, in_blocks=True)
@@ -723,11 +729,11 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     target = Output(out, given.array.shape, given, [given.array])
     arrays, norm = [given.array, target.array], NORMS.get(p)
     if norm is not None:
-        options: dict[str, Any] = {"piece_numbers": 1, "parameters": (eps,), "stats_numbers": 1}
+        options: dict[str, Any] = {"piece_numbers": 2, "parameters": (eps,), "stats_numbers": 2}
         run(norm, arrays, 1, axes, None, apply=norm if p == 2 else "scale", **options)
     else:
         with Undisturbed():
-            stats = 1 / np.maximum(norm_of_powers(given.array, p, axes), eps)
+            stats = factors_of_norms(np.maximum(norm_of_powers(given.array, p, axes), eps))
         run("", arrays, 1, axes, stats, apply="scale", reduces=False)
     return target.result()
 
@@ -741,8 +747,14 @@ def some_at_a_time(x: Array) -> Iterator[tuple[Any, ...]]:
         yield (slice(None),) * longest + (slice(first, first + step),) * min(x.ndim, 1) + (...,)
 
 
+def factors_of_norms(norms: Array) -> Array:
+    """Return 1/norm as float64, and the powers of two that elements are multiplied by before, 0 if all are 1."""
+    powers = np.where(norms > 2.0**100, 2.0**-64, np.where(norms < 2.0**-100, 2.0**64, 1.0))
+    return np.asarray([1 / (norms * powers), powers * (powers != 1).any()], FLOAT64)
+
+
 def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
-    """Return the norms of any order, float64. Nothing as large as x is needed beside it."""
+    """Return the norms of any order. Nothing as large as x is needed beside it."""
     shape = kept_shape(x.shape, axes, keepdims=True)
     largest, sums = np.zeros(shape), np.zeros(shape, np.longdouble)
 
@@ -752,7 +764,7 @@ def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
     if p == 0:
         for part in some_at_a_time(x):
             of_part(largest, part)[...] += (x[part] != 0).sum(axis=axes, keepdims=True, dtype=FLOAT64)
-        return largest.reshape(1, -1)
+        return largest.reshape(-1)
     for part in some_at_a_time(x):
         peak, magnitudes = of_part(largest, part), np.abs(x[part].astype(FLOAT64))
         np.maximum(peak, np.max(magnitudes, axis=axes, keepdims=True, initial=0.0), out=peak)
@@ -762,4 +774,4 @@ def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
     for part in some_at_a_time(x):
         powers = (np.abs(x[part].astype(FLOAT64)) / of_part(units, part)) ** p
         of_part(sums, part)[...] += powers.sum(axis=axes, keepdims=True, dtype=np.longdouble)
-    return np.asarray((units * sums ** (1 / np.longdouble(p))).reshape(1, -1), FLOAT64)
+    return np.asarray((units * sums ** (1 / np.longdouble(p))).reshape(-1))

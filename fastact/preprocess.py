@@ -501,7 +501,7 @@ def standardize(x: ArrayLike, axis: Axis = 0, *, eps: float = 0.0, out: Any = No
     -----
     ``(x - mean)/sqrt(var + eps)`` with the biased variance. Error at most 4 ULP of the largest term, for any ratio of
     mean and standard deviation. Where the variance and `eps` are 0 the result is 0. Never warns. The same for any
-    number of threads.
+    number of threads. For float64 beyond 1e154 see `fastact.batch_norm`.
 
     References
     ----------

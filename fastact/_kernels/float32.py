@@ -99,6 +99,16 @@ EXP_NORMAL = -700.0
 CUT = 65.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
+# Norms whose factor is less or greater have their elements multiplied by DOWN = 2**-64 or UP = 2**64, see sums.py:
+# 2**-100 and 2**100. Sums in binary64 need no such thing.
+LEAST_FACTOR = 7.888609052210118e-31
+GREATEST_FACTOR = 1.2676506002282294e30
+DOWN = 5.421010862427522e-20
+UP = 1.8446744073709552e19
+# In place of powers of two that are all 1.
+ORDINARY = 0.0
+LEAST_SUM = 0.0
+GREATEST_SUM = 3.4028234663852886e38
 # exp(x) and expm1(x) are infinite from here on; so they are here.
 EXP_MAX = 89.0
 # Below it numbers are subnormal.

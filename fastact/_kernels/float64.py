@@ -69,6 +69,16 @@ EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 CUT = 65.0
 SUM_ROUNDS = 1.0
+# Norms whose factor, or sum, is less or greater have their elements multiplied by DOWN or UP. Powers of two: -480 and
+# 450, 650, -900 and 960.
+LEAST_FACTOR = 3.2033329522929615e-145
+GREATEST_FACTOR = 2.9073548971824276e135
+DOWN = 2.1404388173910186e-196
+UP = 4.671939192445128e195
+# In place of powers of two that are all 1.
+ORDINARY = 0.0
+LEAST_SUM = 1.1830521861667747e-271
+GREATEST_SUM = 9.7453140114e288
 # exp(x) and expm1(x) are infinite from here on; so they are here.
 EXP_MAX = 710.0
 # Below it numbers are subnormal.

@@ -6,6 +6,12 @@ cdef real normalized(real x, real mean, real scale, real bias) noexcept nogil
 cdef real at_least(real y, real lowest) noexcept nogil
 cdef real offset(real bias, real mean_low, real scale) noexcept nogil
 cdef (real, real) mean_parts(wide* stats, size kept) noexcept nogil
+@cython.locals(few=size)
+cdef size far_deviations(const wide* factor, size count) noexcept nogil
+cdef wide power_of_deviations(wide mean, wide factor) noexcept nogil
+cdef void bring_near(wide* stats, size kept, size count, real* powers) noexcept nogil
+cdef wide* near_stats(const wide* stats, size kept, size count, wide* near, real* powers) noexcept nogil
+@cython.locals(source="const real*")
 cdef void normalize_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void normalize_elements(
     const real* x, output y, size n, real mean, real scale, real bias, real lowest
@@ -56,7 +62,9 @@ cdef void normalize_row(
 cdef void layer_norm_parts(
     wide* stats, size kept, size count, output mean, output scale, output rest
 ) noexcept nogil
+@cython.locals(source="const real*")
 cdef void layer_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(source="const real*", step=size)
 cdef void layer_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh_normalized_columns(
     const real* x, output y, size width, const real* mean, const real* scale, const real* rest, real weight, real bias
@@ -65,7 +73,7 @@ cdef void layer_norm_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* mean, const real* scale, const real* rest,
     real weight, real bias
 ) noexcept nogil
-@cython.locals(is_streamed=bint)
+@cython.locals(is_streamed=bint, source="const real*")
 cdef void layer_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void group_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void group_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -73,4 +81,5 @@ cdef void group_norm_columns(
     const real* x, const real* weight, const real* bias, output y, size width,
     const real* mean, const real* scale, const real* rest
 ) noexcept nogil
+@cython.locals(source="const real*")
 cdef void group_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

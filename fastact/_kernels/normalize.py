@@ -26,13 +26,56 @@ def offset(bias, mean_low, scale):
     return bias if mean_low == ZERO else rest
 
 
+# ---- Deviations that are far out: x - mean, or its scale, would leave the arrays' precision. As in sums.py, elements
+# are multiplied by a power of two before, and go by way of y; and so are their statistics.
+
+
+def far_deviations(factor, count):
+    """Return how many of the factors are far out."""
+    few = 0
+    for k in range(count):
+        few = few + (0 if LEAST_FACTOR <= factor[k] <= GREATEST_FACTOR else 1)
+    return few
+
+
+def power_of_deviations(mean, factor):
+    """Return the power of two; UP is not for what has a mean."""
+    power = power_for(factor)
+    return power if power <= 1.0 or wide_magnitude(mean) < 1.0 else 1.0
+
+
+def bring_near(stats, kept, count, powers):
+    """Change the statistics to those of elements multiplied by powers of two, and leave these."""
+    for k in range(count):
+        power = power_of_deviations(stats[k], stats[3 * kept + k])
+        stats[k] = stats[k] * power
+        stats[kept + k] = stats[kept + k] * power
+        stats[3 * kept + k] = stats[3 * kept + k] * inverse_power(power)
+        powers[k] = narrow(power)
+
+
+def near_stats(stats, kept, count, near, powers):
+    """Return statistics that are changed so, `count` apart: copies, since others read them, too."""
+    for k in range(6):
+        for j in range(count):
+            near[k * count + j] = stats[k * kept + j]
+    bring_near(near, count, count, powers)
+    return near
+
+
 def normalize_apply_row(args, lengths):
     """Arrays: x, y. Statistics after the moments': weight and bias. Parameters: eps, the lowest y."""
-    x, y, stats, kept = operand(args, X), output_of(args, X + 1), numbers(args, STATS), lengths[KEPT]
+    x, y, n, stats, kept = operand(args, X), output_of(args, X + 1), lengths[ROWS], numbers(args, STATS), lengths[KEPT]
+    near, power = numbers(args, SCRATCH), reals(numbers(args, SCRATCH) + 6)
+    source = x
+    if far_deviations(stats + 3 * kept, 1) > 0:
+        stats, kept = near_stats(stats, kept, 1, near, power), 1
+        scale_row(x, y, n, power[0])
+        source = y
     mean, mean_low = mean_parts(stats, kept)
     scale = narrow(stats[3 * kept] * stats[4 * kept])
     bias = offset(narrow(stats[5 * kept]), mean_low, scale)
-    normalize_long(x, y, lengths[ROWS], mean, scale, bias, narrow(numbers(args, PARAMETERS)[1]))
+    normalize_long(source, y, n, mean, scale, bias, narrow(numbers(args, PARAMETERS)[1]))
 
 
 def normalize_elements(x, y, n, mean, scale, bias, lowest):
@@ -117,12 +160,22 @@ def normalize_apply_columns(args, lengths):
     mean, scale, bias, room = scratch, scratch + times * width, scratch + 2 * times * width, scratch + 3 * times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
+    stats, kept, few = numbers(args, STATS), lengths[KEPT], numbers(args, SCRATCH) + 3 * times * width + LANES
+    near, power = few + 1, reals(few + 1 + 6 * width)
     if not is_streamed:
-        normalize_parts(numbers(args, STATS), lengths[KEPT], width, mean, scale, bias)
+        few[0] = far_deviations(stats + 3 * kept, width)
+        if few[0] > 0.0:
+            stats, kept = near_stats(stats, kept, width, near, power), width
+        normalize_parts(stats, kept, width, mean, scale, bias)
         repeat(mean, width, times)
         repeat(scale, width, times)
         repeat(bias, width, times)
-    if lengths[COUNT] < 0:
+    if few[0] > 0.0:
+        for i in range(rows):
+            scale_columns(x + i * step_x, y + i * step_y, width, power)
+            normalize_columns(y + i * step_y, y + i * step_y, width, mean, scale, bias, lowest)
+        rows = 0
+    if lengths[COUNT] < 0 and rows > 0:
         longest = rows * width if step_x == width and step_y == width else width
         for i in range(rows * width // longest):
             some_x, some_y = x + i * step_x, y + i * step_y
@@ -266,9 +319,14 @@ def layer_norm_parts(stats, kept, count, mean, scale, rest):
 
 def layer_norm_apply_row(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
-    parts = reals(numbers(args, SCRATCH))
-    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 1, parts, parts + 1, parts + 2)
-    normalize_row(x, weight, bias, y, lengths[ROWS], parts[0], parts[1], parts[2])
+    parts, stats, kept, n = reals(numbers(args, SCRATCH)), numbers(args, STATS), lengths[KEPT], lengths[ROWS]
+    source = x
+    if far_deviations(stats + 3 * kept, 1) > 0:
+        stats, kept = near_stats(stats, kept, 1, numbers(args, SCRATCH) + 4, parts + 3), 1
+        scale_row(x, y, n, parts[3])
+        source = y
+    layer_norm_parts(stats, kept, 1, parts, parts + 1, parts + 2)
+    normalize_row(source, weight, bias, y, n, parts[0], parts[1], parts[2])
 
 
 def layer_norm_whole_row(args, lengths):
@@ -280,12 +338,17 @@ def layer_norm_whole_row(args, lengths):
         first = batch * at_once
         some = min(at_once, rows - first)
         ahead = read_ahead(lengths, some * lengths[STEP])
-        stats = whole_moments_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, ahead, scratch, eps)
+        source, step = x + first * lengths[STEP], lengths[STEP]
+        stats = whole_moments_of_rows(source, step, n, some, ahead, scratch, eps)
+        if far_deviations(stats + 3 * ROWS_AT_ONCE, some) > 0:
+            bring_near(stats, ROWS_AT_ONCE, some, mean)
+            scale_rows(source, step, y + first * lengths[STEP + 3], lengths[STEP + 3], n, some, mean)
+            source, step = y + first * lengths[STEP + 3], lengths[STEP + 3]
         layer_norm_parts(stats, ROWS_AT_ONCE, some, mean, scale, rest)
         for i in range(some):
             row = first + i
             normalize_row(
-                x + row * lengths[STEP],
+                source + i * step,
                 weight + row * lengths[STEP + 1],
                 bias + row * lengths[STEP + 2],
                 y + row * lengths[STEP + 3],
@@ -320,10 +383,20 @@ def layer_norm_apply_columns(args, lengths):
     step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
-    layer_norm_parts(numbers(args, STATS), lengths[KEPT], 0 if is_streamed else width, mean, scale, rest)
+    stats, kept, few = numbers(args, STATS), lengths[KEPT], scratch + 3 * width
+    near, power = few + 1, reals(few + 1 + 6 * width)
+    if not is_streamed:
+        few[0] = far_deviations(stats + 3 * kept, width)
+        if few[0] > 0.0:
+            stats, kept = near_stats(stats, kept, width, near, power), width
+        layer_norm_parts(stats, kept, width, mean, scale, rest)
     for i in range(lengths[ROWS]):
+        source = x + i * step_x
+        if few[0] > 0.0:
+            scale_columns(x + i * step_x, y + i * step_y, width, power)
+            source = y + i * step_y
         layer_norm_long_columns(
-            x + i * step_x,
+            source,
             y + i * step_y,
             width,
             later * step_x if is_streamed else 0,
@@ -356,10 +429,20 @@ def group_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    layer_norm_parts(stats, kept, width if lengths[COUNT] > 0 else 0, mean, scale, rest)
+    few = scratch + 3 * width
+    near, power = few + 1, reals(few + 1 + 6 * width)
+    if lengths[COUNT] > 0:
+        few[0] = far_deviations(stats + 3 * kept, width)
+        if few[0] > 0.0:
+            stats, kept = near_stats(stats, kept, width, near, power), width
+        layer_norm_parts(stats, kept, width, mean, scale, rest)
     for i in range(lengths[ROWS]):
+        source = x + i * lengths[STEP]
+        if few[0] > 0.0:
+            scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 3], width, power)
+            source = y + i * lengths[STEP + 3]
         group_norm_columns(
-            x + i * lengths[STEP],
+            source,
             weight + i * lengths[STEP + 1],
             bias + i * lengths[STEP + 2],
             y + i * lengths[STEP + 3],

@@ -41,7 +41,11 @@ cdef void normalize_groups(
     const real* x, size x_step, size x_plane, output y, size y_step, size y_plane, size n, size count, size rows,
     bint is_far, const wide* weight, const wide* bias, size step, size plane_step, wide* facts, real lowest
 ) noexcept nogil
-@cython.locals(is_far=bint)
+cdef void bring_planes_near(
+    const real* x, size x_step, size x_plane, output y, size y_step, size y_plane, size n, size count, size rows,
+    wide* facts, real* power
+) noexcept nogil
+@cython.locals(is_far=bint, source="const real*", source_step=size, source_plane=size)
 cdef void normalize_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
 @cython.locals(is_far=bint)
 cdef void affine_planes(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -146,6 +146,13 @@ def moments_planes(args, lengths):
         keep_facts(facts, some, kept, numbers(args, STATS) + first)
 
 
+def bring_planes_near(x, x_step, x_plane, y, y_step, y_plane, n, count, rows, facts, power):
+    """Multiply rows by powers of two, and change their statistics: see `bring_near`."""
+    bring_near(facts, ROWS_AT_ONCE, rows, power)
+    for plane in range(count):
+        scale_rows(x + plane * x_plane, x_step, y + plane * y_plane, y_step, n, rows, power)
+
+
 def normalize_planes(args, lengths):
     n, count, rows, kept = lengths[ROWS], lengths[COUNT], lengths[WIDTH], lengths[KEPT]
     x_step, x_plane, y_step, y_plane = lengths[STEP], lengths[PLANE], lengths[STEP + 1], lengths[PLANE + 1]
@@ -164,14 +171,33 @@ def normalize_planes(args, lengths):
         facts_of_planes(x, x_step, x_plane, n, count, some, scratch, eps, facts)
         if kept > 0:
             keep_facts(facts, some, kept, numbers(args, STATS) + first)
+        source, source_step, source_plane = x, x_step, x_plane
+        if far_deviations(facts + 3 * ROWS_AT_ONCE, some) > 0:
+            bring_planes_near(x, x_step, x_plane, y, y_step, y_plane, n, count, some, facts, mean)
+            source, source_step, source_plane = y, y_step, y_plane
         if plane_step == 0:
             parts_of_rows(facts, some, weight, bias, step, mean, scale, rest)
-            normalize_rows(x, x_step, x_plane, y, y_step, y_plane, n, count, some, is_far, mean, scale, rest, lowest)
+            normalize_rows(
+                source,
+                source_step,
+                source_plane,
+                y,
+                y_step,
+                y_plane,
+                n,
+                count,
+                some,
+                is_far,
+                mean,
+                scale,
+                rest,
+                lowest,
+            )
         else:
             normalize_groups(
-                x,
-                x_step,
-                x_plane,
+                source,
+                source_step,
+                source_plane,
                 y,
                 y_step,
                 y_plane,

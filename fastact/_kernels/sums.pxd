@@ -5,6 +5,12 @@ ctypedef real (*low_formula)(real) noexcept nogil
 
 cdef wide square_of(wide x) noexcept nogil
 cdef wide magnitude_of(wide x) noexcept nogil
+cdef wide power_for(wide factor) noexcept nogil
+cdef wide inverse_power(wide power) noexcept nogil
+cdef wide whole_sum(wide total, wide low) noexcept nogil
+cdef wide sum_with_power(wide_formula f, const real* x, size step, size n, wide power) noexcept nogil
+cdef bint leaves_binary64(wide total, wide least) noexcept nogil
+cdef wide power_for_sum(wide total) noexcept nogil
 cdef wide sum_of_row(wide_formula f, const real* x, size n, size ahead, wides total) noexcept nogil
 cdef void add_4_squares(const real* x, wides total) noexcept nogil
 cdef void add_16_squares(const real* x, wides total) noexcept nogil
@@ -13,6 +19,13 @@ cdef void chained_squares_of_row(const real* x, size n, size ahead, wides total)
 cdef void squares_of_rows(const real* x, size step, size n, size rows, wide least, wide* total) noexcept nogil
 cdef size squares_at_once(size n) noexcept nogil
 cdef wide least_of_chains(wide n, wide eps) noexcept nogil
+@cython.locals(leaves=bint)
+cdef void keep_sum_of_row(
+    wide_formula f, const real* x, size n, wide least, wide total, wide* piece
+) noexcept nogil
+cdef wide least_of_sums(wide n, wide eps) noexcept nogil
+cdef wide least_norm(wide eps) noexcept nogil
+cdef void squares_of_piece(char** args, const Py_ssize_t* lengths, wide least) noexcept nogil
 cdef void squares_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_row(wide_formula f, const real* x, size width, wides total) noexcept nogil
@@ -30,18 +43,36 @@ cdef void chained_squares_of_columns(
 cdef void squares_without_chains(
     const real* x, size step, size rows, size width, wide* total, wide* other
 ) noexcept nogil
+@cython.locals(few=size, leaves=bint)
+cdef void keep_sums_of_columns(
+    wide_formula f, const real* x, size step, size rows, size width, wide least, wide* total
+) noexcept nogil
+cdef void squares_of_columns(char** args, const Py_ssize_t* lengths, wide least) noexcept nogil
 cdef void squares_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void magnitudes_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef wide larger(wide a, wide b) noexcept nogil
 cdef void peaks_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_peaks(const real* x, size width, wides peak) noexcept nogil
 cdef void peaks_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef wide total_of(wide* pieces, size count, size width, size j) noexcept nogil
-cdef wide rms_factor(wide total, wide n, wide eps) noexcept nogil
-cdef void squares_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef wide total_of(const wide* pieces, size count, size step) noexcept nogil
 cdef void totals(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(few=size)
+cdef bint are_ordinary(const wide* pieces, size count, size width) noexcept nogil
+cdef wide power_of_piece(const wide* power, size j) noexcept nogil
+cdef wide power_of_pieces(const wide* pieces, size count, size width, size j) noexcept nogil
+cdef void add_far_pieces(
+    const wide* pieces, size count, size width, bint is_of_squares, wide* stats, wide* powers
+) noexcept nogil
+cdef bint add_up(char** args, const Py_ssize_t* lengths, bint is_of_squares) noexcept nogil
+cdef wide rms_factor(wide total, wide n, wide eps, wide power) noexcept nogil
+cdef wide norm_factor(wide norm, wide eps, wide power) noexcept nogil
+@cython.locals(few=size)
+cdef void factors_of_divisors(size width, bint is_ordinary, wide* stats, wide* powers) noexcept nogil
+cdef bint rms_divisors(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void squares_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void rms_norm_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void largest_of_pieces(char** args, const Py_ssize_t* lengths) noexcept nogil
-cdef void norm_factors(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void norm_factors(char** args, const Py_ssize_t* lengths, bint is_ordinary) noexcept nogil
 cdef void norm_2_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_2_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_2_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -51,7 +82,14 @@ cdef void norm_1_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(source="const real*", step=size)
 cdef void norm_2_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void far_rows(
+    const real* x, size x_step, output y, size y_step, size n, size rows, wide* total, wide* powers
+) noexcept nogil
+cdef void scale_rows(
+    const real* x, size x_step, output y, size y_step, size n, size rows, const real* factor
+) noexcept nogil
 cdef void scale_row(const real* x, output y, size n, real factor) noexcept nogil
 cdef void norm_2_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_2_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -60,11 +98,16 @@ cdef void scale_columns(const real* x, output y, size width, const real* factor)
 cdef void scale_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* factor
 ) noexcept nogil
+@cython.locals(is_far=bint)
+cdef bint factors_of_columns(
+    const wide* stats, size kept, size width, output factor, output power
+) noexcept nogil
 @cython.locals(is_streamed=bint)
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void weigh_row(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void rms_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(source="const real*", step=size)
 cdef void rms_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh_columns(
     const real* x, real weight, output y, size width, const real* factor

@@ -1,4 +1,8 @@
-"""Norms and penalties: sums of squares and magnitudes, kernels for a row and for a block of columns."""
+"""Norms and penalties: sums of squares and magnitudes, kernels for a row and for a block of columns.
+
+Where a sum of squares, or 1/norm, would leave the arrays' precision, the elements of the row are first multiplied by a
+power of two, which loses nothing that counts: DOWN, or UP, which is 1/DOWN. It is 1, and not applied, for all others.
+"""
 
 
 def square_of(x):
@@ -12,6 +16,41 @@ def magnitude_of(x):
 def add_row(f, x, width, total):
     for j in range(width):
         total[j] = total[j] + f(x[j])
+
+
+def power_for(factor):
+    """Return the power of two for elements that the factor is for."""
+    power = DOWN if factor < LEAST_FACTOR else UP if factor > GREATEST_FACTOR else ONE
+    return wide_of(power)
+
+
+def inverse_power(power):
+    inverse = UP if power < ONE else DOWN if power > ONE else ONE
+    return wide_of(inverse)
+
+
+def whole_sum(total, low):
+    """Return their sum. An infinite one has no low part."""
+    return total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
+
+
+def sum_with_power(f, x, step, n, power):
+    total = 0.0
+    low = 0.0
+    for i in range(n):
+        total, low = accumulate_always(total, low, f(x[i * step] * power))
+    return whole_sum(total, low)
+
+
+def leaves_binary64(total, least):
+    """Return whether a sum has lost digits that count. Of binary32, none does."""
+    return SUM_ROUNDS > ZERO and not least <= total <= GREATEST_SUM
+
+
+def power_for_sum(total):
+    """Return the power of two for elements whose sum leaves binary64; 1 for NaN."""
+    power = DOWN if total > GREATEST_SUM else UP if total <= GREATEST_SUM else ONE
+    return wide_of(power)
 
 
 def sum_of_row(f, x, n, ahead, total):
@@ -78,8 +117,8 @@ def squares_of_rows(x, step, n, rows, least, total):
 
 
 def squares_at_once(n):
-    """Return how many rows are summed before they are scaled. float64 has nothing to fold: one, still in the cache."""
-    return 1 if SUM_ROUNDS > ZERO else rows_at_once(n)
+    """Return how many rows are summed before they are scaled: they stay in the first-level cache."""
+    return rows_at_once(2 * n) if SUM_ROUNDS > ZERO else rows_at_once(n)
 
 
 def least_of_chains(n, eps):
@@ -87,16 +126,41 @@ def least_of_chains(n, eps):
     return n * (7.888609052210118e-31 - eps)
 
 
+# Pieces of norms: a sum, and the power of two that the elements were multiplied by. The first of these is ORDINARY if
+# all are 1; then the others are not there. So it is with the factors.
+
+
+def keep_sum_of_row(f, x, n, least, total, piece):
+    leaves = leaves_binary64(total, least)
+    piece[1] = power_for_sum(total) if leaves else wide_of(ORDINARY)
+    piece[0] = sum_with_power(f, x, 1, n, piece[1]) if leaves else total
+
+
+def least_of_sums(n, eps):
+    """Return the least sum of n numbers that says enough of their mean beside eps."""
+    return n * (LEAST_SUM - eps)
+
+
+def least_norm(eps):
+    """Return the least sum of squares that says enough of the larger one of its root and eps."""
+    return least_of_sums(1.0, eps * eps)
+
+
+def squares_of_piece(args, lengths, least):
+    x, n, total = operand(args, X), lengths[ROWS], numbers(args, SCRATCH)
+    squares_of_rows(x, n, n, 1, least_of_chains(n, 0.0), total)
+    keep_sum_of_row(square_of, x, n, least, total[0], numbers(args, PIECES))
+
+
 def squares_row(args, lengths):
-    n, total = lengths[ROWS], numbers(args, SCRATCH)
-    squares_of_rows(operand(args, X), n, n, 1, least_of_chains(n, 0.0), total)
-    numbers(args, PIECES)[0] = total[0]
+    squares_of_piece(args, lengths, least_of_sums(lengths[ROWS], numbers(args, PARAMETERS)[0]))
 
 
 def magnitudes_row(args, lengths):
-    n = lengths[ROWS]
-    total = sum_of_row(magnitude_of, operand(args, X), n, n, numbers(args, SCRATCH))
-    numbers(args, PIECES)[0] = total
+    x, n = operand(args, X), lengths[ROWS]
+    total = sum_of_row(magnitude_of, x, n, n, numbers(args, SCRATCH))
+    least = least_of_sums(1.0, numbers(args, PARAMETERS)[0])
+    keep_sum_of_row(magnitude_of, x, n, least, total, numbers(args, PIECES))
 
 
 def sum_of_columns(f, x, step, rows, width, total):
@@ -146,7 +210,20 @@ def squares_without_chains(x, step, rows, width, total, other):
             total[j] = total[j] if least <= total[j] <= 1e100 else other[j]
 
 
-def squares_columns(args, lengths):
+def keep_sums_of_columns(f, x, step, rows, width, least, total):
+    """Write the second numbers of pieces, and replace sums that leave binary64."""
+    few = 0
+    power = total + width
+    for j in range(width):
+        few = few + (1 if leaves_binary64(total[j], least) else 0)
+    power[0] = wide_of(ORDINARY)
+    for j in range(width if few > 0 else 0):
+        leaves = leaves_binary64(total[j], least)
+        power[j] = power_for_sum(total[j]) if leaves else 1.0
+        total[j] = sum_with_power(f, x + j, step, rows, power[j]) if leaves else total[j]
+
+
+def squares_of_columns(args, lengths, least):
     x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
     total = numbers(args, PIECES)
     if SUM_ROUNDS > ZERO:
@@ -157,10 +234,19 @@ def squares_columns(args, lengths):
         chained_squares_of_columns(x, step, rows, first, False, pieces, total)
         chained_squares_of_columns(x + first, step, rows, rest, are_fetched(lengths), pieces, total + first)
         squares_without_chains(x, step, rows, width, total, numbers(args, SCRATCH))
+    keep_sums_of_columns(square_of, x, step, rows, width, least, total)
+
+
+def squares_columns(args, lengths):
+    squares_of_columns(args, lengths, least_of_sums(lengths[ROWS], numbers(args, PARAMETERS)[0]))
 
 
 def magnitudes_columns(args, lengths):
-    sum_of_columns(magnitude_of, operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PIECES))
+    x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
+    total = numbers(args, PIECES)
+    sum_of_columns(magnitude_of, x, step, rows, width, total)
+    least = least_of_sums(1.0, numbers(args, PARAMETERS)[0])
+    keep_sums_of_columns(magnitude_of, x, step, rows, width, least, total)
 
 
 def larger(a, b):
@@ -194,33 +280,117 @@ def peaks_columns(args, lengths):
         add_peaks(x + i * lengths[STEP], width, peak)
 
 
-# ---- Factors. Parameters: eps.
-
-
-def total_of(pieces, count, width, j):
+def total_of(pieces, count, step):
     total = 0.0
     low = 0.0
     for b in range(count):
-        total, low = accumulate_always(total, low, pieces[b * width + j])
-    return total + low if wide_magnitude(total) <= 1.7976931348623157e308 else total
-
-
-def rms_factor(total, n, eps):
-    return 1.0 / wide_sqrt(total / n + eps)
-
-
-def squares_combine(args, lengths):
-    """1/sqrt(mean square + eps), for rms_norm."""
-    stats, eps = numbers(args, STATS), numbers(args, PARAMETERS)[0]
-    for j in range(lengths[WIDTH]):
-        total = total_of(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j)
-        stats[j] = rms_factor(total, numbers(args, PARAMETERS)[1], eps)
+        total, low = accumulate_always(total, low, pieces[b * step])
+    return whole_sum(total, low)
 
 
 def totals(args, lengths):
-    stats = numbers(args, STATS)
+    """Add up pieces that are one number."""
+    stats, width = numbers(args, STATS), lengths[WIDTH]
+    for j in range(width):
+        stats[j] = total_of(numbers(args, PIECES) + j, lengths[COUNT], width)
+
+
+# ---- Factors. Parameters: eps. Statistics: the factor, and the power of two for the elements before.
+
+
+def are_ordinary(pieces, count, width):
+    few = 0
+    for b in range(count):
+        few = few + (0 if pieces[(2 * b + 1) * width] == ORDINARY else 1)
+    return few == 0
+
+
+def power_of_piece(power, j):
+    return 1.0 if power[0] == ORDINARY else power[j]
+
+
+def power_of_pieces(pieces, count, width, j):
+    """Return the least power of two: that of the piece with the largest elements."""
+    least = power_of_piece(pieces + width, j)
+    for b in range(1, count):
+        power = power_of_piece(pieces + (2 * b + 1) * width, j)
+        least = power if power < least else least
+    return least
+
+
+def add_far_pieces(pieces, count, width, is_of_squares, stats, powers):
+    """Leave the sums of all elements multiplied by a power of two, and this."""
+    for j in range(width):
+        total = 0.0
+        low = 0.0
+        powers[j] = power_of_pieces(pieces, count, width, j)
+        for b in range(count):
+            share = powers[j] * inverse_power(power_of_piece(pieces + (2 * b + 1) * width, j))
+            again = share if is_of_squares else 1.0
+            total, low = accumulate_always(total, low, (pieces[2 * b * width + j] * share) * again)
+        stats[j] = whole_sum(total, low)
+
+
+def add_up(args, lengths, is_of_squares):
+    """Leave the sums in the statistics, and powers of two behind them; return whether they are all 1."""
+    pieces, stats, count, width = numbers(args, PIECES), numbers(args, STATS), lengths[COUNT], lengths[WIDTH]
+    ordinary = are_ordinary(pieces, count, width)
+    if ordinary:
+        for j in range(width):
+            stats[j] = total_of(pieces + j, count, 2 * width)
+    else:
+        add_far_pieces(pieces, count, width, is_of_squares, stats, stats + lengths[KEPT])
+    return ordinary
+
+
+def rms_factor(total, n, eps, power):
+    return 1.0 / wide_sqrt(total / n + (eps * power) * power)
+
+
+def norm_factor(norm, eps, power):
+    return 1.0 / larger(norm, eps * power)
+
+
+def factors_of_divisors(width, is_ordinary, stats, powers):
+    """Replace each divisor by its inverse, once more times a power of two where it needs one, as `power_for` has it."""
+    few = 0 if is_ordinary else 1
+    for j in range(width):
+        few = few + (0 if stats[j] * LEAST_FACTOR <= 1.0 <= stats[j] * GREATEST_FACTOR else 1)
+    if few > 0:
+        for j in range(width):
+            power = DOWN if stats[j] * LEAST_FACTOR > 1.0 else UP if stats[j] * GREATEST_FACTOR < 1.0 else ONE
+            powers[j] = (1.0 if is_ordinary else powers[j]) * power
+            stats[j] = 1.0 / (stats[j] * power)
+    else:
+        powers[0] = wide_of(ORDINARY)
+        for j in range(width):
+            stats[j] = 1.0 / stats[j]
+
+
+def rms_divisors(args, lengths):
+    """Leave sqrt(mean square + eps), and powers of two behind; return whether they are all 1."""
+    stats, kept, width = numbers(args, STATS), lengths[KEPT], lengths[WIDTH]
+    eps, n = numbers(args, PARAMETERS)[0], numbers(args, PARAMETERS)[1]
+    ordinary = add_up(args, lengths, True)
+    if ordinary:
+        for j in range(width):
+            stats[j] = wide_sqrt(stats[j] / n + eps)
+    else:
+        for j in range(width):
+            stats[j] = wide_sqrt(stats[j] / n + (eps * stats[kept + j]) * stats[kept + j])
+    return ordinary
+
+
+def squares_combine(args, lengths):
+    """1/sqrt(mean square + eps), for the gradient of rms_norm."""
+    ordinary, stats = rms_divisors(args, lengths), numbers(args, STATS)
     for j in range(lengths[WIDTH]):
-        stats[j] = total_of(numbers(args, PIECES), lengths[COUNT], lengths[WIDTH], j)
+        stats[j] = 1.0 / stats[j] * (1.0 if ordinary else stats[lengths[KEPT] + j])
+
+
+def rms_norm_combine(args, lengths):
+    ordinary = rms_divisors(args, lengths)
+    factors_of_divisors(lengths[WIDTH], ordinary, numbers(args, STATS), numbers(args, STATS) + lengths[KEPT])
 
 
 def largest_of_pieces(args, lengths):
@@ -228,7 +398,7 @@ def largest_of_pieces(args, lengths):
     for j in range(width):
         peak = 0.0
         for b in range(lengths[COUNT]):
-            a = pieces[b * width + j]
+            a = pieces[2 * b * width + j]
             peak = larger(peak, a)
         stats[j] = peak
 
@@ -236,26 +406,31 @@ def largest_of_pieces(args, lengths):
 # ---- normalize: the factor is 1/max(norm, eps), the norm the root of a sum, a sum, or the largest.
 
 
-def norm_factors(args, lengths):
-    stats, eps = numbers(args, STATS), numbers(args, PARAMETERS)[0]
-    for j in range(lengths[WIDTH]):
-        stats[j] = 1.0 / larger(stats[j], eps)
-
-
 def norm_2_row(args, lengths):
-    squares_row(args, lengths)
+    squares_of_piece(args, lengths, least_norm(numbers(args, PARAMETERS)[0]))
 
 
 def norm_2_columns(args, lengths):
-    squares_columns(args, lengths)
+    squares_of_columns(args, lengths, least_norm(numbers(args, PARAMETERS)[0]))
+
+
+def norm_factors(args, lengths, is_ordinary):
+    """Replace norms by the factors."""
+    stats, kept, eps, width = numbers(args, STATS), lengths[KEPT], numbers(args, PARAMETERS)[0], lengths[WIDTH]
+    if is_ordinary:
+        for j in range(width):
+            stats[j] = larger(stats[j], eps)
+    else:
+        for j in range(width):
+            stats[j] = larger(stats[j], eps * stats[kept + j])
+    factors_of_divisors(width, is_ordinary, stats, stats + kept)
 
 
 def norm_2_combine(args, lengths):
-    totals(args, lengths)
-    stats = numbers(args, STATS)
+    ordinary, stats = add_up(args, lengths, True), numbers(args, STATS)
     for j in range(lengths[WIDTH]):
         stats[j] = wide_sqrt(stats[j])
-    norm_factors(args, lengths)
+    norm_factors(args, lengths, ordinary)
 
 
 def norm_1_row(args, lengths):
@@ -267,8 +442,7 @@ def norm_1_columns(args, lengths):
 
 
 def norm_1_combine(args, lengths):
-    totals(args, lengths)
-    norm_factors(args, lengths)
+    norm_factors(args, lengths, add_up(args, lengths, False))
 
 
 def norm_inf_row(args, lengths):
@@ -281,14 +455,33 @@ def norm_inf_columns(args, lengths):
 
 def norm_inf_combine(args, lengths):
     largest_of_pieces(args, lengths)
-    norm_factors(args, lengths)
+    norm_factors(args, lengths, True)
 
 
-# ---- x*factor, and x*factor*weight. Statistics: the factor.
+# ---- x*factor, and x*factor*weight. What is multiplied by a power of two before goes by way of y.
 
 
 def scale_apply_row(args, lengths):
-    scale_row(operand(args, X), output_of(args, X + 1), lengths[ROWS], narrow(numbers(args, STATS)[0]))
+    x, y, n, stats = operand(args, X), output_of(args, X + 1), lengths[ROWS], numbers(args, STATS)
+    factor, power = narrow(stats[0]), narrow(stats[lengths[KEPT]])
+    if power == ORDINARY:
+        scale_row(x, y, n, factor)
+    else:
+        scale_row(x, y, n, power)
+        scale_row(y, y, n, factor)
+
+
+def far_rows(x, x_step, y, y_step, n, rows, total, powers):
+    """Leave rows in y, multiplied by powers of two for their factors, and the powers.
+
+    Where that is not 1, the factor becomes the sum of squares; other rows' do not depend on their neighbours.
+    """
+    other = powers + ROWS_AT_ONCE
+    for i in range(rows):
+        powers[i] = power_for(total[i])
+        scale_row(x + i * x_step, y + i * y_step, n, narrow(powers[i]))
+        if powers[i] != 1.0:
+            total[i] = sum_of_row(square_of, y + i * y_step, n, 0, other)
 
 
 def norm_2_whole_row(args, lengths):
@@ -301,14 +494,26 @@ def norm_2_whole_row(args, lengths):
         some = min(at_once, rows - first)
         squares_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, least, total)
         for i in range(some):
-            row = first + i
-            factor = narrow(1.0 / larger(wide_sqrt(total[i]), eps))
-            scale_row(x + row * lengths[STEP], y + row * lengths[STEP + 1], n, factor)
+            total[i] = norm_factor(wide_sqrt(total[i]), eps, 1.0)
+        source, step = x + first * lengths[STEP], lengths[STEP]
+        if far_deviations(total, some) > 0:
+            far_rows(source, step, y + first * lengths[STEP + 1], lengths[STEP + 1], n, some, total, total + GRID)
+            source, step = y + first * lengths[STEP + 1], lengths[STEP + 1]
+            for i in range(some):
+                power = total[GRID + i]
+                total[i] = total[i] if power == 1.0 else norm_factor(wide_sqrt(total[i]), eps, power)
+        for i in range(some):
+            scale_row(source + i * step, y + (first + i) * lengths[STEP + 1], n, narrow(total[i]))
 
 
 def scale_row(x, y, n, factor):
     for i in range(n):
         y[i] = x[i] * factor
+
+
+def scale_rows(x, x_step, y, y_step, n, rows, factor):
+    for i in range(rows):
+        scale_row(x + i * x_step, y + i * y_step, n, factor[i])
 
 
 def scale_columns(x, y, width, factor):
@@ -329,15 +534,30 @@ def scale_long_columns(x, y, width, ahead, later, factor):
     scale_columns(x + j, y + j, width - j, factor + j)
 
 
+def factors_of_columns(stats, kept, width, factor, power):
+    """Return whether columns are multiplied by powers of two before."""
+    for j in range(width):
+        factor[j] = narrow(stats[j])
+    is_far = stats[kept] != ORDINARY
+    for j in range(width if is_far else 0):
+        power[j] = narrow(stats[kept + j])
+    return is_far
+
+
 def scale_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
-    width, factor = lengths[WIDTH], reals(numbers(args, SCRATCH))
+    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
+    factor, power, are_far = reals(scratch), reals(scratch + width), scratch + 2 * width
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
-    for j in range(0 if is_streamed else width):
-        factor[j] = narrow(numbers(args, STATS)[j])
+    if not is_streamed:
+        are_far[0] = factors_of_columns(numbers(args, STATS), lengths[KEPT], width, factor, power)
     for i in range(lengths[ROWS]):
-        ahead = later * step_x if is_streamed else 0
-        scale_long_columns(x + i * step_x, y + i * step_y, width, ahead, later * step_y, factor)
+        source, target, ahead = x + i * step_x, y + i * step_y, later * step_x if is_streamed else 0
+        if are_far[0] > 0.0:
+            scale_columns(source, target, width, power)
+            scale_columns(target, target, width, factor)
+        else:
+            scale_long_columns(source, target, width, ahead, later * step_y, factor)
 
 
 def weigh(x, weight, y, n, factor):
@@ -364,9 +584,13 @@ def norm_2_apply_columns(args, lengths):
 
 def rms_norm_apply_row(args, lengths):
     """Arrays: x, weight, y."""
-    weigh_row(
-        operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS], narrow(numbers(args, STATS)[0])
-    )
+    x, weight, y, n = operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[ROWS]
+    factor, power = narrow(numbers(args, STATS)[0]), narrow(numbers(args, STATS)[lengths[KEPT]])
+    if power == ORDINARY:
+        weigh_row(x, weight, y, n, factor)
+    else:
+        scale_row(x, y, n, power)
+        weigh_row(y, weight, y, n, factor)
 
 
 def rms_norm_whole_row(args, lengths):
@@ -378,11 +602,18 @@ def rms_norm_whole_row(args, lengths):
         some = min(at_once, rows - first)
         squares_of_rows(x + first * lengths[STEP], lengths[STEP], n, some, least_of_chains(n, eps), total)
         for i in range(some):
-            total[i] = rms_factor(total[i], numbers(args, PARAMETERS)[1], eps)
+            total[i] = rms_factor(total[i], numbers(args, PARAMETERS)[1], eps, 1.0)
+        source, step = x + first * lengths[STEP], lengths[STEP]
+        if far_deviations(total, some) > 0:
+            far_rows(source, step, y + first * lengths[STEP + 2], lengths[STEP + 2], n, some, total, total + GRID)
+            source, step = y + first * lengths[STEP + 2], lengths[STEP + 2]
+            for i in range(some):
+                power = total[GRID + i]
+                total[i] = total[i] if power == 1.0 else rms_factor(total[i], numbers(args, PARAMETERS)[1], eps, power)
         for i in range(some):
             row = first + i
             weigh_row(
-                x + row * lengths[STEP],
+                source + i * step,
                 weight + row * lengths[STEP + 1],
                 y + row * lengths[STEP + 2],
                 n,
@@ -411,13 +642,19 @@ def weigh_long_columns(x, weight, y, width, ahead, later, factor):
 def rms_norm_apply_columns(args, lengths):
     """Take one weight for each row of columns."""
     x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    step_x, step_y, width, factor = lengths[STEP], lengths[STEP + 2], lengths[WIDTH], reals(numbers(args, SCRATCH))
+    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 2], lengths[WIDTH], numbers(args, SCRATCH)
+    factor, power, are_far = reals(scratch), reals(scratch + width), scratch + 2 * width
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
-    for j in range(0 if is_streamed else width):
-        factor[j] = narrow(numbers(args, STATS)[j])
+    if not is_streamed:
+        are_far[0] = factors_of_columns(numbers(args, STATS), lengths[KEPT], width, factor, power)
     for i in range(lengths[ROWS]):
-        ahead, scalar = later * step_x if is_streamed else 0, weight[i * lengths[STEP + 1]]
-        weigh_long_columns(x + i * step_x, scalar, y + i * step_y, width, ahead, later * step_y, factor)
+        source, target, scalar = x + i * step_x, y + i * step_y, weight[i * lengths[STEP + 1]]
+        if are_far[0] > 0.0:
+            scale_columns(source, target, width, power)
+            weigh_columns(target, scalar, target, width, factor)
+        else:
+            ahead = later * step_x if is_streamed else 0
+            weigh_long_columns(source, scalar, target, width, ahead, later * step_y, factor)
 
 
 # ---- Penalties: as exact as math.fsum to 1 ULP. Pieces and statistics: a sum in two parts.
