@@ -58,6 +58,7 @@ cdef extern from "wide.h":
 cdef (wide, wide) wide_two_sum(wide a, wide b) noexcept nogil
 cdef (wide, wide) accumulate(wide total, wide low, wide t, wide t_low) noexcept nogil
 cdef real greater(real a, real b) noexcept nogil
+cdef void largest_of_block(const real* x, output m) noexcept nogil
 cdef void largest_of_blocks(const real* x, output m) noexcept nogil
 cdef void lanes_of_largest(const real* x, size n, output m) noexcept nogil
 cdef void larger_neighbours(const real* source, output target, size n) noexcept nogil
@@ -65,6 +66,7 @@ cdef void fold_largest_lanes(const real* m, output folded) noexcept nogil
 cdef void add_neighbours(const wide* total, const wide* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void sum_neighbours(const wide* source, wides target, size n) noexcept nogil
 cdef void add_halves(const wide* lanes, wides total) noexcept nogil
+cdef void fold_rows(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil
 cdef void fold_eight(wide* total, wide* sums, size rows) noexcept nogil
 cdef void fold_sums(wide* total, wide* sums, size rows) noexcept nogil
 cdef wide sum_of_lanes(wide* total, wide* other) noexcept nogil

@@ -164,7 +164,7 @@ def quick_rests_of_rows(x, step, n, rows, scratch):
         sums_of_terms(x + i * step, n, rows * step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
         fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
     clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
-    fold_eighths(total, low, sums, sums_low, width)
+    fold_rows(total, low, sums, sums_low, width)
     rests_of_all(m, shift, lowest, bias, sums, width, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS)
     for i in range(width):
         pieces[i] = m[i]
@@ -387,17 +387,16 @@ def exp_sums_whole_row(args, lengths):
 def log_softmax_whole_row(args, lengths):
     """Whole rows that stay in the first-level cache."""
     x, y, scratch, rows = operand(args, X), operand(args, X + 1), numbers(args, SCRATCH), lengths[WIDTH]
-    at_once = some_rows(lengths[ROWS])
+    high, low, at_once = reals(scratch + 2 * GRID), reals(scratch + 3 * GRID), some_rows(lengths[ROWS])
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
         pieces = log_sums_of_rows(x + first * lengths[STEP], lengths[STEP], lengths[ROWS], some, scratch)
         logs_of_sums(pieces, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS, whole_vectors(some), scratch, scratch + GRID)
+        round_logs(scratch, scratch + GRID, whole_vectors(some), high, low)
         for i in range(some):
-            high, low = rounded_parts(scratch[i], scratch[GRID + i])
-            subtract_parts(
-                x + (first + i) * lengths[STEP], y + (first + i) * lengths[STEP + 1], lengths[ROWS], high, low
-            )
+            row = first + i
+            subtract_parts(x + row * lengths[STEP], y + row * lengths[STEP + 1], lengths[ROWS], high[i], low[i])
 
 
 def subtract_columns(x, y, width, high, low):

@@ -212,7 +212,8 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
         terms_of_row(row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
         fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
     clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
-    fold_eighths(total, low, sums, sums_low, width)
+    clear(sums, sums_low, width)
+    fold_rows(total, low, sums, sums_low, width)
     softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
     for i in range(rows):
         multiply_row(y + i * y_step, n, factor[i], factor_low[i], t_top[i], top[i], rest)
