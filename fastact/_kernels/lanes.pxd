@@ -10,6 +10,8 @@ cdef enum:
     FOLDED = 8
     # The same where the largest is sought: fewer are not a vector of binary32.
     LARGEST_LANES = 16
+    # Rows of a softmax whose lanes, sums and what they lost, are kept until they are folded.
+    ROWS_OF_GRID = 8
     # Rows of a softmax that are folded together.
     MOST_ROWS = 64
     # The longest rows of which that many have their moments found together, and gradients of softmax sum in binary32.

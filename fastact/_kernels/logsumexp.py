@@ -156,13 +156,17 @@ def least_rest(n):
 def quick_rests_of_rows(x, step, n, rows, scratch):
     """Return the pieces of at most MOST_ROWS rows where `exp_sums_of_rows` has them; small rests are not right."""
     total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
-    lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 5 * GRID)
+    lanes, rest = reals(scratch + 4 * GRID), reals(scratch + 5 * GRID)
     m, pieces = reals(scratch + 6 * GRID), scratch + 7 * GRID
     shift, lowest, bias, width = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, whole_vectors(rows)
     references_of_rows(x, step, n, rows, scratch, m, shift, lowest, bias)
-    for i in range(rows):
-        sums_of_terms(x + i * step, n, rows * step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
-        fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
+    for some in range((rows + ROWS_OF_GRID - 1) // ROWS_OF_GRID):
+        first, last = some * ROWS_OF_GRID, min(rows, (some + 1) * ROWS_OF_GRID)
+        for i in range(first, last):
+            sums_of_row = lanes + (i - first) * 2 * LANES
+            ahead = rows * step
+            sums_of_terms(x + i * step, n, ahead, shift[i], lowest[i], bias[i], sums_of_row, sums_of_row + LANES, rest)
+        fold_terms_of_rows(lanes, last - first, total + first * FOLDED, low + first * FOLDED)
     clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
     fold_rows(total, low, sums, sums_low, width)
     rests_of_all(m, shift, lowest, bias, sums, width, pieces + MOST_ROWS, pieces + 2 * MOST_ROWS)

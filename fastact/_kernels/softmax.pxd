@@ -23,6 +23,7 @@ cdef void references_of_rows(
 ) noexcept nogil
 cdef void start_terms(output total, output low, size n) noexcept nogil
 cdef void fold_terms(const real* total, const real* low, wides sums, wides sums_low) noexcept nogil
+cdef void fold_terms_of_rows(real* lanes, size rows, wide* sums, wide* sums_low) noexcept nogil
 cdef void add_terms(
     const real* x, output y, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil

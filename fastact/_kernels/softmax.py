@@ -135,6 +135,17 @@ def fold_terms(total, low, sums, sums_low):
         sums[j], sums_low[j] = with_low(a, a_low, lost)
 
 
+def fold_terms_of_rows(lanes, rows, sums, sums_low):
+    """Fold the sums of ROWS_OF_GRID rows, after those of all have been found.
+
+    Behind each row, what waits for its last sums keeps the processor from looking ahead to the next: rows of 64 take
+    0.88 of the time with LLVM, 1.0 with gcc.
+    """
+    for i in range(rows):
+        total = lanes + i * 2 * LANES
+        fold_terms(total, total + LANES, sums + i * FOLDED, sums_low + i * FOLDED)
+
+
 def add_terms(x, y, shift, lowest, bias, total, low):
     for j in range(LANES):
         scale, w = exp_term_parts(x[j], shift, lowest, bias)
@@ -199,7 +210,7 @@ def multiply_row(y, n, factor, factor_low, t_top, top, rest):
 def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     """At most MOST_ROWS rows that stay in the first-level cache: the terms are kept in y."""
     total, low, sums, sums_low = scratch, scratch + GRID, scratch + 2 * GRID, scratch + 3 * GRID
-    lanes, lanes_low, rest = reals(scratch + 4 * GRID), reals(scratch + 4 * GRID + LANES), reals(scratch + 5 * GRID)
+    lanes, rest = reals(scratch + 4 * GRID), reals(scratch + 5 * GRID)
     t, t_low, lost = scratch + 6 * GRID, scratch + 6 * GRID + MOST_ROWS, scratch + 6 * GRID + 2 * MOST_ROWS
     m = reals(scratch + 6 * GRID + 3 * MOST_ROWS)
     shift, lowest, bias, t_top = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, m + 4 * MOST_ROWS
@@ -207,10 +218,15 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     width = whole_vectors(rows)
     references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
     largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, width)
-    for i in range(rows):
-        row, terms = x + i * x_step, y + i * y_step
-        terms_of_row(row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], lanes, lanes_low, rest)
-        fold_terms(lanes, lanes_low, total + i * FOLDED, low + i * FOLDED)
+    for some in range((rows + ROWS_OF_GRID - 1) // ROWS_OF_GRID):
+        first, last = some * ROWS_OF_GRID, min(rows, (some + 1) * ROWS_OF_GRID)
+        for i in range(first, last):
+            sums_of_row = lanes + (i - first) * 2 * LANES
+            row, terms = x + i * x_step, y + i * y_step
+            terms_of_row(
+                row, terms, n, rows * x_step, shift[i], lowest[i], bias[i], sums_of_row, sums_of_row + LANES, rest
+            )
+        fold_terms_of_rows(lanes, last - first, total + first * FOLDED, low + first * FOLDED)
     clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
     clear(sums, sums_low, width)
     fold_rows(total, low, sums, sums_low, width)
