@@ -20,6 +20,8 @@ cdef enum:
     QUICK_ROW = 1024
     # Rows of columns that are worked on together: the sums stay in registers.
     ROWS_TOGETHER = 4
+    # Blocks of a row that are worked on together.
+    BLOCKS_TOGETHER = 4
     # How many rows of columns further on the places of results are fetched. 4 and 16 are no better.
     ROWS_AHEAD = 8
     # How many elements further on is fetched what is read next where results go past the caches. 1024 and 2048 take up to

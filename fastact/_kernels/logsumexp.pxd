@@ -31,6 +31,15 @@ cdef void exp_sums_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_terms_only(
     const real* x, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil
+cdef void start_terms_of_two_only(
+    const real* x, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
+cdef void sums_of_all_blocks(
+    const real* x, size n, size ahead, real shift, real lowest, real bias, output total, output low, output rest
+) noexcept nogil
+cdef void add_terms_of_blocks_only(
+    const real* x, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
 cdef void sums_of_blocks(
     const real* x, size n, size ahead, real shift, real lowest, real bias, output total, output low, output rest
 ) noexcept nogil

@@ -119,8 +119,28 @@ def add_terms_only(x, shift, lowest, bias, total, low):
         total[j], low[j] = add_term(total[j], low[j], scale, w, fma(scale, w, scale))
 
 
+def add_terms_of_blocks_only(x, shift, lowest, bias, total, low):
+    for j in range(LANES):
+        _, s, s_low = next_term(x[j], shift, lowest, bias, total[j], low[j])
+        _, s, s_low = next_term(x[LANES + j], shift, lowest, bias, s, s_low)
+        _, s, s_low = next_term(x[2 * LANES + j], shift, lowest, bias, s, s_low)
+        _, total[j], low[j] = next_term(x[3 * LANES + j], shift, lowest, bias, s, s_low)
+
+
+def start_terms_of_two_only(x, shift, lowest, bias, total, low):
+    for j in range(LANES):
+        _, s, s_low = next_term(x[j], shift, lowest, bias, ONE / TERM_UNIT, ZERO)
+        _, total[j], low[j] = next_term(x[LANES + j], shift, lowest, bias, s, s_low)
+
+
 def sums_of_blocks(x, n, ahead, shift, lowest, bias, total, low, rest):
-    for block in range(n // LANES):
+    fours = n // (BLOCKS_TOGETHER * LANES)
+    for some in range(fours):
+        i = some * BLOCKS_TOGETHER * LANES
+        for k in range(BLOCKS_TOGETHER):
+            will_read_lanes(x + i + k * LANES + ahead)
+        add_terms_of_blocks_only(x + i, shift, lowest, bias, total, low)
+    for block in range(fours * BLOCKS_TOGETHER, n // LANES):
         will_read_lanes(x + block * LANES + ahead)
         add_terms_only(x + block * LANES, shift, lowest, bias, total, low)
     if n % LANES > 0:
@@ -128,12 +148,22 @@ def sums_of_blocks(x, n, ahead, shift, lowest, bias, total, low, rest):
         add_terms_only(rest, shift, lowest, bias, total, low)
 
 
-def sums_of_terms(x, n, ahead, shift, lowest, bias, total, low, rest):
-    start_terms(total, low, LANES)
-    if shift == ZERO:
-        sums_of_blocks(x, n, ahead, ZERO, lowest, bias, total, low, rest)
+def sums_of_all_blocks(x, n, ahead, shift, lowest, bias, total, low, rest):
+    first = 2 * LANES if n // LANES % BLOCKS_TOGETHER > 1 else 0
+    if first > 0:
+        will_read_lanes(x + ahead)
+        will_read_lanes(x + LANES + ahead)
+        start_terms_of_two_only(x, shift, lowest, bias, total, low)
     else:
-        sums_of_blocks(x, n, ahead, shift, lowest, bias, total, low, rest)
+        start_terms(total, low, LANES)
+    sums_of_blocks(x + first, n - first, ahead, shift, lowest, bias, total, low, rest)
+
+
+def sums_of_terms(x, n, ahead, shift, lowest, bias, total, low, rest):
+    if shift == ZERO:
+        sums_of_all_blocks(x, n, ahead, ZERO, lowest, bias, total, low, rest)
+    else:
+        sums_of_all_blocks(x, n, ahead, shift, lowest, bias, total, low, rest)
 
 
 def rests_of_all(m, shift, lowest, bias, total, width, rest, rest_low):

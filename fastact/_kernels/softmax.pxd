@@ -27,6 +27,16 @@ cdef void fold_terms_of_rows(real* lanes, size rows, wide* sums, wide* sums_low)
 cdef void add_terms(
     const real* x, output y, real shift, real lowest, real bias, output total, output low
 ) noexcept nogil
+cdef void add_terms_of_blocks(
+    const real* x, output y, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
+cdef void start_terms_of_two(
+    const real* x, output y, real shift, real lowest, real bias, output total, output low
+) noexcept nogil
+cdef void terms_of_all_blocks(
+    const real* x, output y, size n, size ahead, real shift, real lowest, real bias, output total, output low,
+    output rest
+) noexcept nogil
 cdef void terms_of_blocks(
     const real* x, output y, size n, size ahead, real shift, real lowest, real bias, output total, output low,
     output rest

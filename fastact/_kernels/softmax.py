@@ -154,8 +154,35 @@ def add_terms(x, y, shift, lowest, bias, total, low):
         total[j], low[j] = add_term(total[j], low[j], scale, w, t)
 
 
+def add_terms_of_blocks(x, y, shift, lowest, bias, total, low):
+    """BLOCKS_TOGETHER blocks, the sums in registers meanwhile: rows of 256 take 0.94 of the time with LLVM."""
+    for j in range(LANES):
+        s, s_low = total[j], low[j]
+        y[j], s, s_low = next_term(x[j], shift, lowest, bias, s, s_low)
+        y[LANES + j], s, s_low = next_term(x[LANES + j], shift, lowest, bias, s, s_low)
+        y[2 * LANES + j], s, s_low = next_term(x[2 * LANES + j], shift, lowest, bias, s, s_low)
+        y[3 * LANES + j], total[j], low[j] = next_term(x[3 * LANES + j], shift, lowest, bias, s, s_low)
+
+
+def start_terms_of_two(x, y, shift, lowest, bias, total, low):
+    """Start the sums in registers, from two blocks: the first of a row that is not made of fours.
+
+    Rows of 64, which have no others, take 0.95 of the time.
+    """
+    for j in range(LANES):
+        y[j], s, s_low = next_term(x[j], shift, lowest, bias, ONE / TERM_UNIT, ZERO)
+        y[LANES + j], total[j], low[j] = next_term(x[LANES + j], shift, lowest, bias, s, s_low)
+
+
 def terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest):
-    for block in range(n // LANES):
+    fours = n // (BLOCKS_TOGETHER * LANES)
+    for some in range(fours):
+        i = some * BLOCKS_TOGETHER * LANES
+        for k in range(BLOCKS_TOGETHER):
+            will_read_lanes(x + i + k * LANES + ahead)
+            will_write_lanes(y + i + k * LANES + 4 * TILE)
+        add_terms_of_blocks(x + i, y + i, shift, lowest, bias, total, low)
+    for block in range(fours * BLOCKS_TOGETHER, n // LANES):
         will_read_lanes(x + block * LANES + ahead)
         will_write_lanes(y + block * LANES + 4 * TILE)
         add_terms(x + block * LANES, y + block * LANES, shift, lowest, bias, total, low)
@@ -165,16 +192,27 @@ def terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest):
         copy_lanes(y + n // LANES * LANES, rest + LANES, n % LANES)
 
 
+def terms_of_all_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest):
+    first = 2 * LANES if n // LANES % BLOCKS_TOGETHER > 1 else 0
+    if first > 0:
+        for k in range(2):
+            will_read_lanes(x + k * LANES + ahead)
+            will_write_lanes(y + k * LANES + 4 * TILE)
+        start_terms_of_two(x, y, shift, lowest, bias, total, low)
+    else:
+        start_terms(total, low, LANES)
+    terms_of_blocks(x + first, y + first, n - first, ahead, shift, lowest, bias, total, low, rest)
+
+
 def terms_of_row(x, y, n, ahead, shift, lowest, bias, total, low, rest):
     """Write the terms to y; add them up in lanes. What is `ahead` elements further on is read next.
 
     Nearly always nothing is to be subtracted: one operation less.
     """
-    start_terms(total, low, LANES)
     if shift == ZERO:
-        terms_of_blocks(x, y, n, ahead, ZERO, lowest, bias, total, low, rest)
+        terms_of_all_blocks(x, y, n, ahead, ZERO, lowest, bias, total, low, rest)
     else:
-        terms_of_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest)
+        terms_of_all_blocks(x, y, n, ahead, shift, lowest, bias, total, low, rest)
 
 
 def largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, n):
