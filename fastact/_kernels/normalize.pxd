@@ -34,7 +34,7 @@ cdef void normalize_parts(
     wide* stats, size kept, size width, output mean, output scale, output bias
 ) noexcept nogil
 cdef size rows_together(const Py_ssize_t* lengths) noexcept nogil
-cdef size periods(size width, size together) noexcept nogil
+cdef size periods(size width, size together, size pieces) noexcept nogil
 cdef void repeat(output numbers_of_columns, size width, size times) noexcept nogil
 @cython.locals(is_streamed=bint)
 cdef void normalize_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil

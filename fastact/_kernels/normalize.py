@@ -123,9 +123,9 @@ def rows_together(lengths):
     return max(1, LONG_ROW // width) if lengths[STEP] == width and lengths[STEP + 1] == width else 1
 
 
-def periods(width, together):
-    """Return how often numbers of columns are written: so that LANES more are there than rows that are one have."""
-    return together + (LANES + width - 1) // width
+def periods(width, together, pieces):
+    """Return how often columns' numbers are written: past the caches LANES more are read than joined rows have."""
+    return together + (LANES + width - 1) // width if pieces < 0 else together
 
 
 def repeat(numbers_of_columns, width, times):
@@ -156,7 +156,7 @@ def normalize_columns_past_caches(x, y, n, period, mean, scale, bias, lowest, ro
 def normalize_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
     rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
-    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together)
+    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together, lengths[COUNT])
     mean, scale, bias, room = scratch, scratch + times * width, scratch + 2 * times * width, scratch + 3 * times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
@@ -262,7 +262,7 @@ def affine_columns_past_caches(x, y, n, period, scale, shift, lowest, room):
 def affine_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
     rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
-    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together)
+    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together, lengths[COUNT])
     scale, shift, room = scratch, scratch + times * width, scratch + 2 * times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
