@@ -66,10 +66,10 @@ def init() -> None:
         overload(operator.function, strict=True)(typing_of(operator))
     for function, prefix, names in ((activations.gelu, "", ("x",)), (grad.gelu, "grad_", ("dy", "x"))):
         overload(function, strict=True)(typing_of_gelu(function, prefix, names))
-    for name, function in (("rrelu", typing_of_rrelu), ("glu", typing_of_glu)):
-        overload(getattr(activations, name), strict=True)(function)
-    for name, function in (("rrelu", typing_of_grad_rrelu), ("glu", typing_of_grad_glu)):
-        overload(getattr(grad, name), strict=True)(function)
+    overload(activations.rrelu, strict=True)(typing_of_rrelu)
+    overload(grad.rrelu, strict=True)(typing_of_grad_rrelu)
+    overload(activations.glu, strict=True)(typing_of_glu)
+    overload(grad.glu, strict=True)(typing_of_grad_glu)
 
 
 def typing_of(operator: Operator) -> Any:
@@ -142,7 +142,7 @@ def halves(x: Any, axis: int) -> Any:
 
 
 def check_array(x: Any) -> None:
-    if not isinstance(x, types.Array) or x.ndim == 0:  # type: ignore[attr-defined]
+    if not isinstance(x, types.Array) or x.ndim == 0:
         raise errors.TypingError(f"glu: x must be an array with an axis to split, got {x}")
 
 
