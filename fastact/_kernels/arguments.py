@@ -22,7 +22,7 @@ OVERFLOW = {
     "float64": math.inf,
 }
 
-PLAIN = (np.float32, np.float64)
+PLAIN: tuple[type[np.generic], ...] = (np.float32, np.float64)
 PARAMETER = "a real number or an array of real numbers"
 
 
