@@ -21,7 +21,8 @@ NAME_OF_TYPE = re.compile(r"^ctypedef (\([^()]*\)|[\w* ]+?)\s*\b(\w+)(?P<c_name>
 NAME_OF_OPEN_TYPE = re.compile(r"^ctypedef (?:[\w* ]+? \(\*(\w+)\)\(|fused (\w+):)", re.MULTILINE)
 # What these declare is of the .pyx files, which are not installed, and no loop calls it.
 FRONT_DOORS = ("calls", "copies", "jobs", "packing", "pieces", "programs", "tiers", "ufuncs", "workers")
-KERNEL = ("char**", "const Py_ssize_t*")
+# The types of a kernel: its result and its arguments.
+KERNEL = ("void", "char**", "const Py_ssize_t*")
 # What a function of a .pxd may return, by its text there.
 VALUES = {
     "args[k]": (lambda args, k: args[k]).__code__,
@@ -70,7 +71,8 @@ class Loops(NamedTuple):
     def is_kernel(self, name: str) -> bool:
         """Return whether a function is a kernel that is not element by element."""
         signature = self.signatures.get(name)
-        return signature is not None and tuple(argument.c_type for argument in signature.arguments) == KERNEL
+        types = () if signature is None else (signature.result, *(argument.c_type for argument in signature.arguments))
+        return types == KERNEL
 
 
 def files() -> list[Path]:
