@@ -160,17 +160,17 @@ def normalize_apply_columns(args, lengths):
     mean, scale, bias, room = scratch, scratch + times * width, scratch + 2 * times * width, scratch + 3 * times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
-    stats, kept, few = numbers(args, STATS), lengths[KEPT], numbers(args, SCRATCH) + 3 * times * width + LANES
-    near, power = few + 1, reals(few + 1 + 6 * width)
+    stats, kept, are_far = numbers(args, STATS), lengths[KEPT], numbers(args, SCRATCH) + 3 * times * width + LANES
+    near, power = are_far + 1, reals(are_far + 1 + 6 * width)
     if not is_streamed:
-        few[0] = far_deviations(stats + 3 * kept, width)
-        if few[0] > 0.0:
+        are_far[0] = far_deviations(stats + 3 * kept, width)
+        if are_far[0] > 0.0:
             stats, kept = near_stats(stats, kept, width, near, power), width
         normalize_parts(stats, kept, width, mean, scale, bias)
         repeat(mean, width, times)
         repeat(scale, width, times)
         repeat(bias, width, times)
-    if few[0] > 0.0:
+    if are_far[0] > 0.0:
         for i in range(rows):
             scale_columns(x + i * step_x, y + i * step_y, width, power)
             normalize_columns(y + i * step_y, y + i * step_y, width, mean, scale, bias, lowest)
@@ -383,16 +383,16 @@ def layer_norm_apply_columns(args, lengths):
     step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
-    stats, kept, few = numbers(args, STATS), lengths[KEPT], scratch + 3 * width
-    near, power = few + 1, reals(few + 1 + 6 * width)
+    stats, kept, are_far = numbers(args, STATS), lengths[KEPT], scratch + 3 * width
+    near, power = are_far + 1, reals(are_far + 1 + 6 * width)
     if not is_streamed:
-        few[0] = far_deviations(stats + 3 * kept, width)
-        if few[0] > 0.0:
+        are_far[0] = far_deviations(stats + 3 * kept, width)
+        if are_far[0] > 0.0:
             stats, kept = near_stats(stats, kept, width, near, power), width
         layer_norm_parts(stats, kept, width, mean, scale, rest)
     for i in range(lengths[ROWS]):
         source = x + i * step_x
-        if few[0] > 0.0:
+        if are_far[0] > 0.0:
             scale_columns(x + i * step_x, y + i * step_y, width, power)
             source = y + i * step_y
         layer_norm_long_columns(
@@ -429,16 +429,16 @@ def group_norm_apply_columns(args, lengths):
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
     stats, kept, width, scratch = numbers(args, STATS), lengths[KEPT], lengths[WIDTH], numbers(args, SCRATCH)
     mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    few = scratch + 3 * width
-    near, power = few + 1, reals(few + 1 + 6 * width)
+    are_far = scratch + 3 * width
+    near, power = are_far + 1, reals(are_far + 1 + 6 * width)
     if lengths[COUNT] > 0:
-        few[0] = far_deviations(stats + 3 * kept, width)
-        if few[0] > 0.0:
+        are_far[0] = far_deviations(stats + 3 * kept, width)
+        if are_far[0] > 0.0:
             stats, kept = near_stats(stats, kept, width, near, power), width
         layer_norm_parts(stats, kept, width, mean, scale, rest)
     for i in range(lengths[ROWS]):
         source = x + i * lengths[STEP]
-        if few[0] > 0.0:
+        if are_far[0] > 0.0:
             scale_columns(x + i * lengths[STEP], y + i * lengths[STEP + 3], width, power)
             source = y + i * lengths[STEP + 3]
         group_norm_columns(

@@ -6,8 +6,6 @@ the same primitives, and without the fast mathematics of the code they are calle
 The caller's floating-point environment is not put back, as it is in the ufuncs: compiled code does not look at flags.
 """
 
-# Numba looks at arguments, used or not.
-# ruff: noqa: ARG001
 # mypy: disallow-untyped-decorators=False
 
 import inspect
@@ -104,6 +102,9 @@ def typing_of_gelu(function: Any, prefix: str, names: tuple[str, ...]) -> Any:
     return caller("typing", (*names, "approximate"), implementation, defaults=("none",))
 
 
+# Numba binds the arguments of `overload` by name: typing and implementation take all, whether they look at them or not.
+
+
 def check_no_draw(training: Any) -> None:
     given = getattr(without_default(training), "literal_value", without_default(training))
     if given is not False:
@@ -112,21 +113,21 @@ def check_no_draw(training: Any) -> None:
         )
 
 
-def typing_of_rrelu(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+def typing_of_rrelu(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:  # noqa: ARG001
     check_no_draw(training)
     leaky_relu = activations.ELEMENT_WISE["leaky_relu"]
 
-    def implementation(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+    def implementation(x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:  # noqa: ARG001
         return leaky_relu(x, (lower + upper) / 2)
 
     return implementation
 
 
-def typing_of_grad_rrelu(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+def typing_of_grad_rrelu(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:  # noqa: ARG001
     check_no_draw(training)
     leaky_relu = grad.ELEMENT_WISE["leaky_relu"]
 
-    def implementation(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:
+    def implementation(dy: Any, x: Any, lower: Any = 1 / 8, upper: Any = 1 / 3, training: Any = False) -> Any:  # noqa: ARG001
         return leaky_relu(dy, x, (lower + upper) / 2)
 
     return implementation
@@ -146,7 +147,7 @@ def check_array(x: Any) -> None:
         raise errors.TypingError(f"glu: x must be an array with an axis to split, got {x}")
 
 
-def typing_of_glu(x: Any, axis: Any = -1) -> Any:
+def typing_of_glu(x: Any, axis: Any = -1) -> Any:  # noqa: ARG001
     check_array(x)
     glu = UFUNCS["glu"]
 
@@ -157,7 +158,7 @@ def typing_of_glu(x: Any, axis: Any = -1) -> Any:
     return implementation
 
 
-def typing_of_grad_glu(dy: Any, x: Any, axis: Any = -1) -> Any:
+def typing_of_grad_glu(dy: Any, x: Any, axis: Any = -1) -> Any:  # noqa: ARG001
     raise errors.TypingError("grad.glu: is not known to compiled code; fastact.ufuncs.glu and grad_glu are")
 
 
