@@ -98,12 +98,18 @@ def test_one_pass_gives_the_bits_of_any_other_way(n, dtype):
 def test_one_pass_needs_no_memory_for_slopes():
     x = -np.ones(1_000_000, np.float32)
     y = np.empty_like(x)
+
+    def train():
+        fastact.rrelu(x, training=True, rng=2, out=y)
+        fastact.grad.rrelu(x, x, training=True, rng=2, out=y)
+
+    # Once before it counts: what is imported at the first call is no slope.
+    train()
     tracemalloc.start()
-    fastact.rrelu(x, training=True, rng=2, out=y)
-    fastact.grad.rrelu(x, x, training=True, rng=2, out=y)
+    train()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 100_000
+    assert peak < x.nbytes / 4
 
 
 def test_outputs_that_overlap_or_do_not_fit():
