@@ -358,6 +358,33 @@ def test_promises():
     assert (of_copy.least, of_copy.is_kept) == (0.9, True)
 
 
+def test_who_is_fast_by_being_wrong_is_not_promised_to_be_beaten():
+    promises = script("promises")
+    ns = {
+        "fastact": [100.0, 100.0],
+        "torch": [110.0, 110.0],
+        "onnxruntime": [80.0, 80.0],
+        "onnxruntime new": [90.0, 90.0],
+    }
+    entry = {"case": "sigmoid", "size": command.SHOWN, "dtype": "float32", "threads": 1, "family": "activations"}
+    entry |= {"elements": 1, "bytes": 8, "copied": 8, "noise": 0.01, "ns": ns}
+    assert [promise.text for promise in promises.promises({"speed": [entry]})] == ["sigmoid: as fast as torch"]
+    (beside,) = promises.promises({"speed": [entry | {"case": "tanh"}]})
+    assert (beside.text, beside.is_kept) == ("tanh: as fast as onnxruntime", False)
+
+
+@pytest.mark.parametrize(("library", "name"), script("promises").WRONG)
+def test_it_is_wrong(library, name):
+    x, exact = script("promises").WRONG[library, name]
+    case = next(case for case in cases.CASES if case.name == name)
+    prepared = case.prepare(64)
+    prepared.arguments[0][:] = x
+    np.testing.assert_allclose(prepared.ours()["fastact new"](), exact, rtol=1e-3)
+    pytest.importorskip(library, reason="it is measured where it is installed")
+    offered = peers.LIBRARIES[library][1](name, prepared.arguments, None)
+    assert not np.any(offered())
+
+
 def test_fastact_is_measured_however_long_it_takes(monkeypatch):
     monkeypatch.setattr(measure, "PATIENCE", 0.0)
     case = next(case for case in cases.CASES if case.name == "relu")
