@@ -297,6 +297,7 @@ def front_doors():
         "programs": ["programs.pyx"],
         "workers": ["workers.pyx", "pool.cpp"],
         "calls": ["calls.pyx"],
+        "rows": ["rows.pyx"],
         "ufuncs": ["ufuncs.pyx"],
         "random": ["random.pyx"],
         "operands": ["operands.pyx"],

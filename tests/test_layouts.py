@@ -1,8 +1,11 @@
 """Any memory: strides, byte order, alignment, overlap, page borders. The bits never depend on it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fastact
 import processes
 import sampling
 from cases import CASES, FLOATS, HALVES, assert_same_bits, each_case, each_float
@@ -135,6 +138,144 @@ def test_zero_strides(case, dtype):
             dy, x = case.inputs(n, dtype)
             assert_same_bits(case.public(dy[0], x), case.public(np.full(n, dy[0]), x))
             assert_same_bits(case.public(dy, x[:1]), case.public(dy, np.full(n, x[0])))
+
+
+# ---- Large arrays of rows, which are one call for fastact, and many for NumPy.
+
+ROWS = {
+    "rows with gaps": lambda table: table[:, :300],
+    "rows reversed": lambda table: table[::-1, 299::-1],
+    "every second": lambda table: table[:, ::2],
+    "planes": lambda table: table.reshape(10, 22, 310)[:, 2:-2, :291],
+    "rows turned": lambda table: np.swapaxes(table.reshape(10, 22, 310)[..., :300], 0, 1),
+    "columns": lambda table: table[:, 5:306].T,
+    "one row": lambda table: np.broadcast_to(table[3], (220, 310)),
+    "one column": lambda table: np.broadcast_to(table[:, :1], (220, 300)),
+    "short rows": lambda table: table.reshape(-1, 31)[:, :30],
+}
+
+
+@each_float
+@each_case
+@pytest.mark.parametrize("layout", ROWS)
+def test_large_arrays_of_rows(case, dtype, layout):
+    tables = case.inputs((220, 310), dtype)
+    given = tuple(ROWS[layout](table) for table in tables)
+    copies = tuple(np.ascontiguousarray(array) for array in given)
+    expected = case.public(*copies)
+    for call in {case.public, case.raw} if case.row.parameters else {case.public}:
+        for threads in (1, 3):
+            with fastact.threads(threads):
+                result = call(*given)
+            assert_same_bits(result, expected)
+            # NumPy's order of axes.
+            assert result.strides == np.add(given[0], given[-1]).strides
+        assert_same_bits(call(*given[:-1], copies[-1]), expected)
+        for out in (np.empty(expected.shape, dtype), np.empty(expected.shape[::-1], dtype).T):
+            assert call(*given, out=out) is out
+            assert_same_bits(np.ascontiguousarray(out), expected)
+    wide = np.full((*expected.shape[:-1], 2 * expected.shape[-1]), 99, dtype)
+    assert case.public(*given, out=wide[..., ::2]).base is wide
+    assert_same_bits(np.ascontiguousarray(wide[..., ::2]), expected)
+    assert np.all(wide[..., 1::2] == 99)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("name", ["relu", "grad.silu", "leaky_relu"])
+def test_large_arrays_of_rows_of_16_bits(name, dtype):
+    case = next(case for case in CASES if case.name == name)
+    given = tuple(table[:, :300] for table in case.inputs((220, 310), dtype))
+    expected = case.public(*(array.copy() for array in given))
+    assert_same_bits(case.public(*given), expected)
+    assert_same_bits(case.raw(*given), expected)
+
+
+@each_float
+@pytest.mark.parametrize("name", ["elu", "grad.leaky_relu", "softplus"])
+def test_channels_with_parameters_of_their_own(name, dtype):
+    case = next(case for case in CASES if case.name == name)
+    planes = case.inputs((5, 8, 20, 31), dtype)
+    parameters = np.linspace(0.5, 2, 8).astype(dtype)[:, np.newaxis, np.newaxis]
+    for part in (slice(None), slice(0, 25)):
+        arrays = [array[..., part] for array in planes]
+        expected = [
+            case.public(
+                *(np.ascontiguousarray(array[:, channel]) for array in arrays), float(parameters[channel, 0, 0])
+            )
+            for channel in range(8)
+        ]
+        assert_same_bits(np.ascontiguousarray(case.public(*arrays, parameters)), np.stack(expected, axis=1))
+
+
+@each_float
+@each_case
+def test_large_arrays_of_rows_that_overlap(case, dtype):
+    """The result is as if the inputs had been copied first."""
+    for source, target in (
+        (np.s_[:, :-10], np.s_[:, 10:]),
+        (np.s_[:, 10:], np.s_[:, :-10]),
+        (np.s_[:-1, 5:], np.s_[1:, :-5]),
+        (np.s_[:, 5:300], np.s_[:, 5:300]),
+        (np.s_[:, ::-1], np.s_[:, :]),
+    ):
+        for position in range(case.arrays):
+            arrays = [array[source] for array in case.inputs((220, 310), dtype, seed=1)]
+            table = case.inputs((220, 310), dtype)[0]
+            arrays[position] = table[source]
+            expected = case.public(*(array.copy() for array in arrays))
+            case.public(*arrays, out=table[target])
+            assert_same_bits(np.ascontiguousarray(table[target]), expected)
+    square = case.inputs((200, 200), dtype)
+    expected = case.public(*(array.T.copy() for array in square))
+    case.public(*(array.T for array in square), out=square[0])
+    assert_same_bits(square[0], expected)
+
+
+def test_errors_of_large_arrays_of_rows_are_numpys():
+    """So is what a call may have besides arrays and an output."""
+    x = np.ones((200, 310), np.float32)[:, :300]
+    frozen = np.zeros((200, 300), np.float32)
+    frozen.flags.writeable = False
+    for arguments, options in (
+        ((x,), {"out": np.zeros((200, 299), np.float32)}),
+        ((x, np.zeros(300, np.float32)), {}),
+        ((x,), {"out": frozen}),
+        ((x, x, x), {}),
+        ((x,), {"dtype": "i4"}),
+        ((x,), {"out": x, "axis": 0}),
+        ((), {"out": x}),
+    ):
+        with pytest.raises((TypeError, ValueError)) as ours:
+            fastact.relu(*arguments, **options)
+        with pytest.raises((TypeError, ValueError)) as numpys:
+            np.negative(*arguments, **options)
+        assert type(ours.value) is type(numpys.value)
+        assert "relu" in str(ours.value) or str(ours.value) == str(numpys.value)
+    assert not frozen.any()
+    with pytest.raises(ValueError, match="broadcast"):
+        fastact.elu(x, np.ones(299, np.float32))
+    np.testing.assert_array_equal(fastact.relu(x, out=np.zeros((3, 200, 300), np.float32)), np.ones((3, 200, 300)))
+    np.testing.assert_array_equal(fastact.relu(x, where=x > 1, out=np.zeros_like(x)), np.zeros((200, 300)))
+    assert fastact.relu(x, out=(np.zeros((200, 300)),)).dtype == np.float64
+    assert isinstance(fastact.relu(np.ma.array(x, mask=x > 0)), np.ma.MaskedArray)
+
+
+SHARED = """
+import os
+import numpy as np
+import fastact
+
+x = np.ones((1000, 1010), np.float32)[:, :1000]
+threads = len(os.listdir("/proc/self/task"))
+with fastact.threads(2):
+    fastact.relu(x)
+print(len(os.listdir("/proc/self/task")) - threads)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts the threads of Linux")
+def test_large_arrays_of_rows_are_shared_out_over_threads():
+    assert processes.output_of(SHARED, FASTACT_BACKEND="cython").split() == ["1"]
 
 
 # ---- Overlap.

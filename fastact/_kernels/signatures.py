@@ -20,7 +20,7 @@ CONSTANT = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
 NAME_OF_TYPE = re.compile(r"^ctypedef (\([^()]*\)|[\w* ]+?)\s*\b(\w+)(?P<c_name> \"\w+\")?$", re.MULTILINE)
 NAME_OF_OPEN_TYPE = re.compile(r"^ctypedef (?:[\w* ]+? \(\*(\w+)\)\(|fused (\w+):)", re.MULTILINE)
 # What these declare is of the .pyx files, which are not installed, and no loop calls it.
-FRONT_DOORS = ("calls", "copies", "jobs", "packing", "pieces", "programs", "tiers", "ufuncs", "workers")
+FRONT_DOORS = ("calls", "copies", "jobs", "packing", "pieces", "programs", "rows", "tiers", "ufuncs", "workers")
 # The types of a kernel: its result and its arguments.
 KERNEL = ("void", "char**", "const Py_ssize_t*")
 # What a function of a .pxd may return, by its text there.

@@ -1,7 +1,7 @@
 """The front door: real np.ufuncs over the compiled kernels.
 
 What a call does is in calls.pyx. Calls of operators with parameters on plain arrays go round NumPy's machinery altogether
-(`evaluate`).
+(`evaluate`), those on large arrays that are not plain round its loops (`call`).
 """
 
 import os
@@ -19,6 +19,7 @@ from fastact._kernels.calls cimport MOST_OPERANDS, Copy, Loop, Operand, compute_
 from fastact._kernels.copies cimport copy_items
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.programs cimport create_program
+from fastact._kernels.rows cimport BY_ROWS_FROM, compute_rows
 from fastact._kernels.tiers cimport (
     BlockFunction, BlockKernel, Kernel, Tiers, create_block_tiers, create_tiers, tiers_at
 )
@@ -36,6 +37,12 @@ cdef extern from "cpu.h":
 
 cdef extern from "numpy/ufuncobject.h":
     int PyUFunc_AddPromoter(object ufunc, object dtypes, object promoter) except -1
+    ctypedef PyObject* (*Call "vectorcallfunc")(PyObject*, PyObject* const*, size_t, PyObject*) except NULL
+    ctypedef struct Called "PyUFuncObject":
+        Call vectorcall
+
+cdef extern from "Python.h":
+    Py_ssize_t PyVectorcall_NARGS(size_t count)
 
 
 # ---- Operators with parameters.
@@ -162,6 +169,74 @@ cdef inline bint read_scalar(object parameter, Py_ssize_t item_size, double* mem
     else:
         memory[0] = value
     return True
+
+
+# ---- Large arrays that are not plain.
+
+# NumPy's own, of every ufunc.
+cdef Call call_numpy = NULL
+
+
+cdef PyObject* call(PyObject* ufunc, PyObject* const* given, size_t count, PyObject* names) except NULL:
+    """Call a ufunc. See Python's vectorcall."""
+    if (
+        PyVectorcall_NARGS(count) > 0
+        and np.PyArray_CheckExact(<object>given[0])
+        and np.PyArray_SIZE(<object>given[0]) >= BY_ROWS_FROM
+    ):
+        result = evaluate_by_rows(<object>ufunc, given, PyVectorcall_NARGS(count), names)
+        if result is not None:
+            Py_INCREF(result)
+            return <PyObject*>result
+    return call_numpy(ufunc, given, count, names)
+
+
+cdef object evaluate_by_rows(np.ufunc ufunc, PyObject* const* given, Py_ssize_t count, PyObject* names):
+    """Return the result for arrays of a loop's types that are not all contiguous and of one shape, else None."""
+    cdef int dtype = np.PyArray_TYPE(<object>given[0])
+    cdef const Loop* loop = find_plain_loop(ufunc, dtype)
+    cdef np.PyArrayObject* arrays[MOST_OPERANDS]
+    cdef double numbers[MOST_OPERANDS]
+    cdef char* scalars[MOST_OPERANDS]
+    cdef bint are_plain = True
+    cdef int k
+    if loop == NULL or not are_operands(count, names, loop.inputs):
+        return None
+    arrays[loop.inputs] = NULL
+    for k in range(count + (names != NULL)):
+        operand = <object>given[k]
+        scalars[k] = <char*>&numbers[k]
+        arrays[k] = NULL
+        if is_of_loop(operand, dtype if k < loop.arrays or k == loop.inputs else dtype_of_parameters(dtype)):
+            arrays[k] = <np.PyArrayObject*>operand
+            are_plain = are_plain and is_plain(operand) and is_like(operand, <object>given[0])
+        elif not (loop.arrays <= k < loop.inputs and read_scalar(operand, loop.kernel_item_size, &numbers[k])):
+            return None
+    if are_plain or (arrays[loop.inputs] != NULL and not np.PyArray_ISWRITEABLE(<object>arrays[loop.inputs])):
+        return None
+    return compute_rows(loop, arrays, scalars, dtype)
+
+
+cdef void divert(object ufunc) noexcept:
+    global call_numpy
+    cdef Called* called = <Called*><PyObject*>ufunc
+    call_numpy = called.vectorcall
+    called.vectorcall = call
+
+
+cdef inline bint are_operands(Py_ssize_t count, PyObject* names, int inputs):
+    """Return whether a call has all inputs, perhaps an output, and nothing else."""
+    if names == NULL:
+        return inputs <= count <= inputs + 1
+    return count == inputs and len(<tuple>names) == 1 and (<tuple>names)[0] == "out"
+
+
+cdef inline bint is_of_loop(object x, int dtype):
+    return np.PyArray_CheckExact(x) and np.PyArray_TYPE(x) == dtype and np.PyArray_ISBEHAVED_RO(x)
+
+
+cdef inline int dtype_of_parameters(int dtype) noexcept:
+    return np.NPY_FLOAT64 if dtype == np.NPY_FLOAT64 else np.NPY_FLOAT32
 
 
 # ---- Creation. Nothing allocated here is ever freed: NumPy keeps pointers to it.
@@ -309,6 +384,7 @@ cdef object create_ufunc(row, str doc, dict kernels):
         functions, data, numbers, len(known), inputs, 1, np.PyUFunc_None, name_text, doc_text, 0
     )
     known_rows[ufunc] = row
+    divert(ufunc)
     add_promoter(ufunc, (None,) * (inputs + 1))
     if row.parameters:
         add_mixed_promoter(ufunc, row, np.dtype("float16"))
