@@ -92,11 +92,10 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
 
     Notes
     -----
-    The variance is right to 4 ULP for any ratio of mean and standard deviation (float32 with one element far from all
-    others: 5, once in a million; float64 with such elements 8, and along columns, which are summed one row after the
-    other, 20), the mean to 2 ULP of the larger one of both; the variance of a constant is 0. Of two float32 columns of
-    100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says 195978, and torch's training `batch_norm`
-    leaves a standard deviation of 0.003.
+    The variance is right to 4 ULP for any ratio of mean and standard deviation (where one element is far from all
+    others: float32 5, once in a million, float64 10), the mean to 2 ULP of the larger one of both; the variance of a
+    constant is 0. Of two float32 columns of 100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says
+    195978, and torch's training `batch_norm` leaves a standard deviation of 0.003.
     NaN if there is nothing to reduce. With no more elements than `correction` the variance is divided by 0: inf, or NaN
     if they are all equal. NaN and inf as in NumPy. Never warns. The same for any number of threads.
 
@@ -232,8 +231,7 @@ def batch_norm(
     Error at most 4 ULP of the largest term. In training mean and variance are right for any ratio of them, see
     `moments`; without it, all is one factor and one summand a channel. Never warns. The same for any number of threads.
     The square of a deviation leaves float64 beyond 1e154, where the result in training is 0, and below 1e-154, where it
-    is infinite unless `eps` is larger. Channels that are columns, of shape (N, C), are summed one row after the other:
-    float64 is up to 12 ULP off there.
+    is infinite unless `eps` is larger.
 
     References
     ----------
@@ -424,8 +422,8 @@ def layer_norm(
     Notes
     -----
     ``(x - mean)/sqrt(var + eps)*weight + bias`` with the biased variance. Error at most 4 ULP of the largest term, for
-    any ratio of mean and standard deviation. Never warns. The same for any number of threads. For float64 beyond 1e154,
-    and along axes that are not the last, see `batch_norm`.
+    any ratio of mean and standard deviation. Never warns. The same for any number of threads. For float64 beyond 1e154
+    see `batch_norm`.
 
     References
     ----------
@@ -482,8 +480,8 @@ def rms_norm(
 
     Notes
     -----
-    ``x/sqrt(mean(x**2) + eps)*weight``. Error at most 4 ULP, also where the squares are beyond the type; of float64 8
-    along an axis that is not the last. Never warns. The same for any number of threads.
+    ``x/sqrt(mean(x**2) + eps)*weight``. Error at most 4 ULP, also where the squares are beyond the type. Never
+    warns. The same for any number of threads.
 
     References
     ----------
@@ -704,8 +702,7 @@ def normalize(x: ArrayLike, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12,
     Notes
     -----
     ``x/max(norm_p(x), eps)``. Error at most 4 ULP for p of at least 1/2, also where powers are beyond the type; float64
-    needs a long double for it where p is not 1, 2 or inf, and is up to 13 ULP off along an axis that is not the last.
-    Never warns. The same for any number of threads.
+    needs a long double for it where p is not 1, 2 or inf. Never warns. The same for any number of threads.
 
     References
     ----------

@@ -36,6 +36,8 @@ cdef enum:
     SECOND_LEVEL = 262144
     # Elements that short rows of columns are lengthened to where nothing is reduced.
     LONG_ROW = 512
+    # Rows of columns of binary64 of which a shift is the mean, about so many.
+    ROWS_OF_MEANS = 32
     # Columns of a row, a page of binary32, that the processor reads ahead by itself.
     LONG_STRETCH = 1024
 

@@ -68,6 +68,30 @@ cdef void add_few_of_columns(
 cdef void moments_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef void add_shares(const real* x, size width, wide share, const wide* c, wides shift) noexcept nogil
+cdef void add_shares_of_4(
+    const real* x, size step, size width, wide share, const wide* c, wides shift
+) noexcept nogil
+cdef void move_to_means(const real* x, size step, size rows, size width, wide* c, wide* shift) noexcept nogil
+cdef void accumulate_moments(
+    const real* x, size width, const wide* c, wides total, wides total_low, wides square, wides square_low
+) noexcept nogil
+cdef (wide, wide) sums_of_4(wide d, wide e, wide f, wide g) noexcept nogil
+cdef void accumulate_moments_of_8(
+    const real* x, size step, size width, const wide* c, wides total, wides total_low, wides square, wides square_low
+) noexcept nogil
+cdef void accumulate_moments_of_8_ahead(
+    const real* x, size step, size width, const wide* c, wides total, wides total_low, wides square, wides square_low
+) noexcept nogil
+cdef void exact_moments_of_columns(
+    const real* x, size step, size rows, size width, bint is_fetched, const wide* c, wide* total, wide* square,
+    wide* low
+) noexcept nogil
+cdef bint is_near(wide n, wide total, wide square) noexcept nogil
+@cython.locals(few=size, near=bint)
+cdef void columns_about_means(
+    const real* x, size step, size rows, size width, wides c, wides total, wides square, wides scratch
+) noexcept nogil
 cdef size unaligned_columns(const real* x, size step, size width) noexcept nogil
 cdef bint are_fetched(const Py_ssize_t* lengths) noexcept nogil
 cdef void chained_moments_of_columns(
@@ -81,6 +105,7 @@ cdef void columns_without_chains(
 @cython.locals(c="wide*", total="wide*", square="wide*")
 cdef void moments_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void add_totals(const wide* piece, size width, const wide* first, wides total, wides low) noexcept nogil
+@cython.locals(is_finite=bint)
 cdef void means_of_totals(
     size width, size n, const wide* first, const wide* total, const wide* low, wides mean, wides mean_low
 ) noexcept nogil

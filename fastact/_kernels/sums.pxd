@@ -32,6 +32,16 @@ cdef void add_row(wide_formula f, const real* x, size width, wides total) noexce
 cdef void sum_of_columns(
     wide_formula f, const real* x, size step, size rows, size width, wides total
 ) noexcept nogil
+cdef void accumulate_row(wide_formula f, const real* x, size width, wides total, wides low) noexcept nogil
+cdef void accumulate_8_rows(
+    wide_formula f, const real* x, size step, size width, wides total, wides low
+) noexcept nogil
+cdef void accumulate_8_rows_ahead(
+    wide_formula f, const real* x, size step, size width, wides total, wides low
+) noexcept nogil
+cdef void exact_sum_of_columns(
+    wide_formula f, const real* x, size step, size rows, size width, bint is_fetched, wide* total, wide* low
+) noexcept nogil
 cdef void add_16_squares_of_columns(const real* x, size step, size width, wides total) noexcept nogil
 cdef void add_16_squares_of_columns_ahead(
     const real* x, size step, size width, size ahead, wides total

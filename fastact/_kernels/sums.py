@@ -170,6 +170,44 @@ def sum_of_columns(f, x, step, rows, width, total):
         add_row(f, x + i * step, width, total)
 
 
+# Of binary64, in which each addition rounds: see `accumulate_moments_of_8`.
+
+
+def accumulate_row(f, x, width, total, low):
+    for j in range(width):
+        total[j], low[j] = accumulate_always(total[j], low[j], f(x[j]))
+
+
+def accumulate_8_rows(f, x, step, width, total, low):
+    for j in range(width):
+        few = (f(x[j]) + f(x[step + j])) + (f(x[2 * step + j]) + f(x[3 * step + j]))
+        more = (f(x[4 * step + j]) + f(x[5 * step + j])) + (f(x[6 * step + j]) + f(x[7 * step + j]))
+        total[j], low[j] = accumulate_always(total[j], low[j], few + more)
+
+
+def accumulate_8_rows_ahead(f, x, step, width, total, low):
+    """As `accumulate_moments_of_8_ahead`: beyond the caches, otherwise, the rows one after the other take 0.65."""
+    for tile in range(width // LANES):
+        j = tile * LANES
+        for i in range(16, 24):
+            will_read_lanes_later(x + i * step + j)
+        accumulate_8_rows(f, x + j, step, LANES, total + j, low + j)
+    j = width // LANES * LANES
+    accumulate_8_rows(f, x + j, step, width - j, total + j, low + j)
+
+
+def exact_sum_of_columns(f, x, step, rows, width, is_fetched, total, low):
+    clear(total, low, width)
+    for i in range(rows // 8):
+        if is_fetched:
+            accumulate_8_rows_ahead(f, x + 8 * i * step, step, width, total, low)
+        else:
+            accumulate_8_rows(f, x + 8 * i * step, step, width, total, low)
+    for i in range(rows // 8 * 8, rows):
+        accumulate_row(f, x + i * step, width, total, low)
+    add_lows(width, low, total)
+
+
 def add_16_squares_of_columns(x, step, width, total):
     for j in range(width):
         total[j] = total[j] + squares_of_16(x + j, step)
@@ -227,7 +265,7 @@ def squares_of_columns(args, lengths, least):
     x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
     total = numbers(args, PIECES)
     if SUM_ROUNDS > ZERO:
-        sum_of_columns(square_of, x, step, rows, width, total)
+        exact_sum_of_columns(square_of, x, step, rows, width, are_fetched(lengths), total, numbers(args, SCRATCH))
     else:
         first, pieces = unaligned_columns(x, step, width), lengths[COUNT]
         rest = width - first
@@ -244,7 +282,10 @@ def squares_columns(args, lengths):
 def magnitudes_columns(args, lengths):
     x, step, rows, width = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH]
     total = numbers(args, PIECES)
-    sum_of_columns(magnitude_of, x, step, rows, width, total)
+    if SUM_ROUNDS > ZERO:
+        exact_sum_of_columns(magnitude_of, x, step, rows, width, are_fetched(lengths), total, numbers(args, SCRATCH))
+    else:
+        sum_of_columns(magnitude_of, x, step, rows, width, total)
     least = least_of_sums(1.0, numbers(args, PARAMETERS)[0])
     keep_sums_of_columns(magnitude_of, x, step, rows, width, least, total)
 
