@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 
+import fastact
+
 
 def info(_: argparse.Namespace) -> None:
     """Print versions, processor, instruction set and threads."""
@@ -86,6 +88,7 @@ COMMANDS: dict[Command, Options] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of `COMMANDS`: a function's name is the command's, its docstring the help."""
     parser = argparse.ArgumentParser(prog="python -m fastact", description="Activations for NumPy.")
+    parser.add_argument("--version", action="version", version=f"fastact {fastact.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, options in COMMANDS.items():
         text = inspect.getdoc(command) or ""
@@ -101,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is for a program without one
+            sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read has seen enough, as of ``info | head``; Python must not try to write the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

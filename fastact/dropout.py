@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike
 
 from fastact._kernels import random
 from fastact._kernels.arguments import as_array, checked, is_masked
+from fastact._kernels.operands import normalized_axes
 from fastact._kernels.promotion import ARRAY, float_of
 from fastact._kernels.random import undisturbed
 from fastact._kernels.seeds import WORDS, probability, seed_of, threshold_of
@@ -379,14 +379,10 @@ def real_array(x: ArrayLike, name: str, function: str) -> Array:
     return array
 
 
-def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> Sequence[int]:
-    try:
-        return normalize_axis_tuple(axis, ndim, "axis")
-    except OverflowError:
-        message = f"{function}(): axis {axis} is out of bounds for an array of {ndim} dimensions"
-        raise np.exceptions.AxisError(message) from None
-    except TypeError:
-        raise TypeError(f"{function}(): axis must be None, an integer or a tuple of integers, got {axis!r}") from None
+def checked_axes(axis: int | Sequence[int], ndim: int, function: str) -> tuple[int, ...]:
+    named = axis if isinstance(axis, (int, str)) or not np.iterable(axis) else tuple(axis)
+    axes: tuple[int, ...] = normalized_axes(named, ndim, function)
+    return axes
 
 
 def output(x: Array, out: Array | None, function: str) -> Array:
@@ -404,7 +400,7 @@ def output(x: Array, out: Array | None, function: str) -> Array:
         raise ValueError(f"{function}(): out must have the shape of x, {x.shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{function}(): out must be writeable, got a read-only array")
-    if out.dtype != dtype and not np.can_cast(dtype, out.dtype, "same_kind"):
+    if out.dtype != dtype and (out.dtype.hasobject or not np.can_cast(dtype, out.dtype, "same_kind")):
         raise TypeError(f"{function}(): out must be an array that {dtype} can be cast to, got dtype {out.dtype}")
     return out
 

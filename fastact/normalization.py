@@ -565,7 +565,8 @@ def group_norm(
     function = "group_norm"
     given = real(x, function, in_blocks=True)
     channel, others, channels = channel_axis(given.array, axis, function)
-    if isinstance(num_groups, bool) or not isinstance(num_groups, (int, np.integer)):
+    # NumPy's durations are among its integers.
+    if isinstance(num_groups, (bool, np.timedelta64)) or not isinstance(num_groups, (int, np.integer)):
         raise TypeError(f"{function}(): num_groups must be an int, got {type(num_groups).__name__!r}")
     if num_groups < 1 or channels % num_groups:
         raise ValueError(f"{function}(): num_groups must divide the {channels} channels, got {num_groups}")

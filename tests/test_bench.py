@@ -233,6 +233,7 @@ def test_unfinished_has_a_status(tmp_path):
         (["--json", __file__], "is no record"),
         (["--seconds", "1"], "--seconds needs --json"),
         (["--visits", "0"], "--visits must be at least 1, got 0"),
+        (["--seconds", "nan", "--json", "r.json"], "--seconds must be more than 0, got nan"),
     ],
 )
 def test_wrong_options(options, message):

@@ -390,11 +390,14 @@ def test_axis_of_a_large_array():
 
 @pytest.mark.parametrize(
     ("axis", "error"),
-    [(2, IndexError), (-3, IndexError), (2**64, IndexError), ((0, 0), ValueError), (1.5, TypeError)],
-)
+    [
+        (2, IndexError), (-3, IndexError), (2**64, IndexError), ((0, 2**64), IndexError), ((0, 0), ValueError),
+        ((0, -2), ValueError), (1.5, TypeError), ("0", TypeError), ((0, None), TypeError),
+    ],
+)  # fmt: skip
 def test_bad_axis(axis, error):
     out = np.full((3, 4), 99.0)
-    with pytest.raises(error, match="axis"):
+    with pytest.raises(error, match=r"^dropout\(\): axis "):
         fastact.dropout(np.ones((3, 4)), axis=axis, out=out)
     assert np.array_equal(out, np.full((3, 4), 99.0))
 
@@ -526,9 +529,9 @@ READ_ONLY.flags.writeable = False
     [
         (np.full(4, 99, np.float32), ValueError), (np.full((1, 3), 99, np.float32), ValueError),
         (np.full(3, 99), TypeError), (np.full(3, True), TypeError), ([99.0] * 3, TypeError), ("out", TypeError),
-        (READ_ONLY, ValueError), (np.float32(99), TypeError),
+        (READ_ONLY, ValueError), (np.float32(99), TypeError), (np.full(3, 99, object), TypeError),
     ],
-    ids=["longer", "2-d", "integers", "bool", "list", "text", "read-only", "scalar"],
+    ids=["longer", "2-d", "integers", "bool", "list", "text", "read-only", "scalar", "objects"],
 )  # fmt: skip
 def test_bad_out(out, error):
     before = np.array(out)

@@ -64,6 +64,16 @@ def test_info_to_a_reader_who_leaves():
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+def test_info_without_a_standard_output():
+    """As of ``info >&-``: Python has none then."""
+    ended = processes.run("-c", "import sys; from fastact.__main__ import main; sys.stdout = None; main(['info'])")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_version_on_the_command_line():
+    assert processes.run("-m", "fastact", "--version").stdout == f"fastact {fastact.__version__}\n"
+
+
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("info", "--nonsense")], ids=repr)
 def test_wrong_command_line(arguments):
     ended = processes.run("-m", "fastact", *arguments)

@@ -1590,6 +1590,7 @@ def test_more_wrong_arguments():
         (lambda: fastact.group_norm(x, 4), ValueError, "num_groups must divide"),
         (lambda: fastact.group_norm(x, 0), ValueError, "num_groups must divide"),
         (lambda: fastact.group_norm(x, 2.0), TypeError, "num_groups must be an int"),
+        (lambda: fastact.group_norm(x, np.timedelta64(2)), TypeError, "num_groups must be an int"),
         (lambda: fastact.normalize(x, -1), ValueError, "p must be at least 0"),
         (lambda: fastact.moments(x, correction="1"), TypeError, "correction must be a real number"),
         (lambda: fastact.l1_penalty(x, None), TypeError, "lam must be a real number"),
@@ -1667,7 +1668,7 @@ def test_numbers_beyond_float():
         for function in functions:
             for number in (10**400, Fraction(10**400)):
                 assert_same_results(function(x, **{name: number}), function(x, **{name: INF}))
-            for wrong in (RAGGED, [0.5], Decimal("sNaN")):
+            for wrong in (RAGGED, [0.5], Decimal("sNaN"), np.timedelta64(1), np.ma.masked, np.ma.array(0.5, mask=True)):
                 with pytest.raises(TypeError, match=f"{name} must be a real number"):
                     function(x, **{name: wrong})
 

@@ -96,6 +96,8 @@ def save(found: Record, path: Path) -> None:
 def check_options(arguments: argparse.Namespace) -> None:
     if arguments.visits < 1:
         raise SystemExit(f"--visits must be at least 1, got {arguments.visits}")
+    if not arguments.seconds > 0:  # nor is NaN
+        raise SystemExit(f"--seconds must be more than 0, got {arguments.seconds:g}")
     for option in ("json", "html"):
         path = getattr(arguments, option)
         if path is not None and not path.parent.is_dir():

@@ -14,7 +14,7 @@ cimport numpy as np
 import numpy as np
 from numpy.exceptions import AxisError
 
-from fastact._kernels.arguments import as_array, checked
+from fastact._kernels.arguments import as_array, checked, is_masked
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.promotion import ARRAY, HALVES
 
@@ -129,8 +129,11 @@ def checked_number(value, str function, str name, double low=-INFINITY, double h
     """Return a real number between two others as a float, or raise."""
     if type(value) is float and low <= <double>value <= high:
         return value
-    # A list may be ragged, and what is none is no number either.
-    if isinstance(value, (str, bytes, list, tuple)) or np.ndim(value) != 0 or np.iscomplexobj(value):
+    # A list may be ragged, and what is none is no number either. NumPy makes 1.0 of a duration and NaN of what is masked.
+    if (
+        isinstance(value, (str, bytes, list, tuple)) or np.ndim(value) != 0 or np.iscomplexobj(value)
+        or isinstance(value, np.timedelta64) or is_masked(value)
+    ):
         raise TypeError(f"{function}(): {name} must be a real number, got {type(value).__name__!r}")
     try:
         number = float(value)
