@@ -1,12 +1,11 @@
 """The randomized leaky rectifier: the fixed slope, the draws, the gradient, the arguments."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
 import fastact
 from cases import assert_same_bits
+from memory import peak_of
 
 X = np.array([-2.0, -0.5, -0.0, 0.0, 0.5, 3.0, np.inf, np.nan])
 DTYPES = (np.float16, np.float32, np.float64)
@@ -103,13 +102,7 @@ def test_one_pass_needs_no_memory_for_slopes():
         fastact.rrelu(x, training=True, rng=2, out=y)
         fastact.grad.rrelu(x, x, training=True, rng=2, out=y)
 
-    # Once before it counts: what is imported at the first call is no slope.
-    train()
-    tracemalloc.start()
-    train()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < x.nbytes / 4
+    assert peak_of(train) < x.nbytes / 4
 
 
 def test_outputs_that_overlap_or_do_not_fit():
