@@ -204,6 +204,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, axis: Axis = -1,
     """
     x, dtype = lazy(x, "layer_norm")
     axes = normalized_axes(axis, x.ndim, "layer_norm")
+    known_lengths(x, axes, "layer_norm")
     weight, bias = (value.compute() if isinstance(value, da.Array) else value for value in (weight, bias))
     # An array without rows has the other arguments checked now.
     rows = tuple(length if number in axes else 0 for number, length in enumerate(x.shape))
@@ -349,9 +350,8 @@ def dropout(
     """
     p = probability(p, "dropout")
     x, dtype = lazy(x, "dropout")
-    if math.isnan(x.size):
-        # The draws are those of the elements' indices.
-        raise ValueError(f"dropout(): x must have chunks of known lengths, see compute_chunk_sizes(), got {x.chunks}")
+    # The draws are those of the elements' indices.
+    known_lengths(x, range(x.ndim), "dropout")
     axes = tuple(range(x.ndim)) if axis is None else tuple(sorted(checked_axes(axis, x.ndim, "dropout")))
     threshold = threshold_of(p) if training else 0
     seed = seed_of(rng, "dropout") if training else b""
@@ -433,6 +433,14 @@ def lazy(x: Any, function: str, name: str = "x") -> tuple[DaskArray, np.dtype[An
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{function}(): {name} must be {ARRAY}, got {type(x).__name__!r}: {error}") from error
     return array, real(np.empty(0, array.dtype), function, name).dtype
+
+
+def known_lengths(x: DaskArray, axes: Sequence[int], function: str) -> None:
+    """Raise if some axes are of a length that is known when it is computed."""
+    if any(math.isnan(x.shape[number]) for number in axes):
+        raise ValueError(
+            f"{function}(): x must have chunks of known lengths, see compute_chunk_sizes(), got {x.chunks}"
+        )
 
 
 def per_channel(value: Any, chunks: tuple[Any], channels: int, function: str, name: str) -> DaskArray | None:

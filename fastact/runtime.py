@@ -4,8 +4,9 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ContextDecorator, suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -108,17 +109,22 @@ def threads(n: int) -> AbstractContextManager[None]:
     >>> with fastact.threads(1):
     ...     y = fastact.sigmoid(np.zeros(100_000))
     """
-    return local_threads(checked_count(n, "threads"))
+    return LocalThreads(checked_count(n, "threads"))
 
 
-@contextmanager
-def local_threads(count: int) -> Iterator[None]:
-    previous = workers.get_local_threads()
-    workers.set_local_threads(count)
-    try:
-        yield
-    finally:
-        workers.set_local_threads(previous)
+class LocalThreads(threading.local, ContextDecorator):
+    """A number of threads for as long as it lasts; may be used again, also by other Python threads at the same time."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.previous: list[int] = []
+
+    def __enter__(self) -> None:
+        self.previous.append(workers.get_local_threads())
+        workers.set_local_threads(self.count)
+
+    def __exit__(self, *_: object) -> None:
+        workers.set_local_threads(self.previous.pop())
 
 
 def checked_count(n: Any, function: str) -> int:

@@ -223,6 +223,7 @@ def test_integers_and_lists():
         (lambda x: lazy.dropout(x, 2.0), ValueError, "p"),
         (lambda x: lazy.dropout(x, rng="5"), TypeError, "rng"),
         (lambda x: lazy.dropout(x[x > 0]), ValueError, "x must have chunks of known lengths"),
+        (lambda x: lazy.layer_norm(x[x > 0]), ValueError, "x must have chunks of known lengths"),
         (lambda x: lazy.l1_penalty(x, "1"), TypeError, "lam"),
         (lambda _: lazy.l1_penalty("1", 1.0), TypeError, r"l1_penalty\(\): w must"),
         (lambda x: lazy.batch_norm(x, "1", np.ones(12)), TypeError, r"batch_norm\(\): running_mean must"),
@@ -250,3 +251,16 @@ def test_examples(name):
     report = []
     doctest.DocTestRunner().run(examples, out=report.append)
     assert not report, "".join(report)
+
+
+def test_rows_of_unknown_number():
+    """What is chosen by a condition: dask knows how many rows there are when it computes them."""
+    x = X.reshape(-1, X.shape[-1])
+    rows, expected = da.from_array(x, chunks=4)[da.from_array(x[:, 0], chunks=4) > 0], x[x[:, 0] > 0]
+    assert np.isnan(rows.shape[0])
+    for name in ("softmax", "layer_norm"):
+        np.testing.assert_allclose(getattr(lazy, name)(rows), getattr(fastact, name)(expected), rtol=1e-5, atol=1e-6)
+    for result, right in zip(lazy.moments(rows, 0), fastact.moments(expected, 0), strict=True):
+        np.testing.assert_allclose(result, right, rtol=1e-5, atol=1e-6)
+    y = lazy.batch_norm(rows, training=True)
+    np.testing.assert_allclose(y, fastact.batch_norm(expected, training=True), rtol=1e-5, atol=1e-6)

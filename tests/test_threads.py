@@ -136,6 +136,17 @@ def test_context_manager_after_an_error():
     assert fastact.get_num_threads() == 2
 
 
+def test_context_manager_again_and_as_decorator():
+    fastact.set_num_threads(2)
+    five = fastact.threads(5)
+    for _ in range(2):
+        with five, fastact.threads(3), five, ThreadPoolExecutor(1) as executor:
+            assert executor.submit(five(fastact.get_num_threads)).result() == 5
+            assert executor.submit(fastact.get_num_threads).result() == 2
+            assert fastact.get_num_threads() == 5
+        assert fastact.get_num_threads() == 2
+
+
 @pytest.mark.parametrize("function", [fastact.set_num_threads, fastact.threads])
 @pytest.mark.parametrize("bad", [0, -1, -(10**30)])
 def test_numbers_below_one(function, bad):

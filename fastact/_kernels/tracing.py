@@ -82,7 +82,7 @@ class Trace:
             return operand
         if isinstance(operand, (bool, np.bool_)):
             return self.add("constant", float(operand), is_condition=True)
-        if isinstance(operand, (int, float, np.integer, np.floating)):
+        if is_number(operand):
             try:
                 return self.add("constant", float(operand))
             except OverflowError:
@@ -120,8 +120,7 @@ class Traced(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Traced":
         if method != "__call__":
             raise self._trace.error(f"uses np.{ufunc.__name__}.{method}: a fused function is element-wise")
-        # That of ``x += 1``.
-        if any(value is not self for value in options.pop("out", ())) or options:
+        if options:
             raise self._trace.error(f"gives {ufunc.__name__}() more than its operands")
         if ufunc in FUNCTIONS:
             return FUNCTIONS[ufunc](*inputs)  # type: ignore[no-any-return]
@@ -162,6 +161,17 @@ class Traced(NDArrayOperatorsMixin):
         raise NoSuchAttributeError(*self._trace.error(f"uses .{name}; what there is: {ACCEPTED}").args)
 
 
+for name in dir(NDArrayOperatorsMixin):
+    if name.startswith("__i") and hasattr(Traced, f"__{name[3:]}"):
+        # ``y += 1`` makes a new array of the name, as for numbers.
+        setattr(Traced, name, getattr(Traced, f"__{name[3:]}"))
+
+
+def is_number(operand: Any) -> bool:
+    """Return whether an operand is a real number. NumPy's durations are among its integers."""
+    return isinstance(operand, (int, float, np.integer, np.floating)) and not isinstance(operand, np.timedelta64)
+
+
 def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Traced:
     """Return the stand-in for a ufunc's result."""
     if ufunc in SWAPPED:
@@ -186,8 +196,7 @@ def traced_ufunc(trace: Trace, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Trac
 
 def power(trace: Trace, base: Any, exponent: Any) -> Traced:
     """Return a power as products, a root or a quotient; NumPy's own takes any exponent, and longer."""
-    is_number = isinstance(exponent, (int, float, np.integer, np.floating))
-    if not isinstance(base, Traced) or not is_number or exponent not in (-1, 0.5, 1, 2, 3, 4):
+    if not isinstance(base, Traced) or not is_number(exponent) or exponent not in (-1, 0.5, 1, 2, 3, 4):
         raise trace.error("uses a power: exponents are the numbers 0.5, -1, 1, 2, 3 and 4")
     if exponent == 0.5:
         return trace.step("sqrt", base)
