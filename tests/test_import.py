@@ -46,6 +46,51 @@ def test_import_after_numpy_has_warned_about_nothing():
     assert processes.output_of(code) == "quiet"
 
 
+def test_import_leaves_subnormals_alone():
+    """What is linked with -ffast-math has the processor flush them to 0, for the whole process and its threads."""
+    code = """
+import threading
+import numpy as np, fastact
+smallest = np.float32(1e-45)
+x = np.full(300_000, smallest)
+def check():
+    assert smallest > 0 and smallest * np.float32(1) == smallest and np.all(fastact.relu(x) == smallest)
+with fastact.threads(3):
+    fastact.sigmoid(x)
+check()
+thread = threading.Thread(target=check); thread.start(); thread.join()
+np.finfo(np.float32), np.finfo(np.float64)
+print("there")
+"""
+    assert processes.output_of(code) == "there"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files")
+def test_no_library_of_threads_is_linked():
+    """A second OpenMP in a process is what others' crash of."""
+    kernels = importlib.resources.files("fastact").joinpath("_kernels")
+    modules = [path for path in kernels.iterdir() if path.name.endswith(".so")]
+    assert len(modules) > 10
+    for path in modules:
+        content = path.read_bytes()
+        assert not any(name in content for name in (b"libgomp", b"libomp", b"libiomp", b"libtbb", b"GOMP_")), path
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="the module of subinterpreters has another name")
+def test_subinterpreters_are_refused():
+    """NumPy lives in one interpreter; the first goes on."""
+    code = """
+import _xxsubinterpreters, fastact
+other = _xxsubinterpreters.create()
+try:
+    _xxsubinterpreters.run_string(other, "import fastact")
+except Exception as error:
+    print("ImportError" in str(error))
+print(fastact.sigmoid(0.0))
+"""
+    assert processes.output_of(code) == "True\n0.5"
+
+
 def test_info():
     ended = processes.run("-m", "fastact", "info")
     assert ended.returncode == 0, ended.stderr

@@ -1,9 +1,12 @@
 """Numba's kernels: the same bits as Cython's, compiled behind the caller's back, and harmless to the host."""
 
+import compileall
 import itertools
 import os
+import shutil
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,6 +377,29 @@ assert fastact.sigmoid(x)[0] == 0.5
     assert output.splitlines()[-1].startswith("set_backend(): the backend 'numba' cannot be used:")
 
 
+def test_runs_on_cython_without_its_sources(tmp_path):
+    """As in a program made of bytecode alone."""
+    package = tmp_path / "fastact"
+    shutil.copytree(Path(fastact.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert compileall.compile_dir(package, quiet=1, legacy=True)
+    for path in package.rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".so"):
+            path.unlink()
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+import numpy as np, fastact
+assert fastact.__file__ == {str(package / "__init__.pyc")!r}
+print(fastact.sigmoid(np.zeros(2)), fastact.fuse(lambda x: x * 2)(1.5))
+try: fastact.set_backend("numba")
+except RuntimeError as error: print(error)
+"""
+    for name in backend.BACKENDS:
+        output = processes.output_of(code, FASTACT_BACKEND=name, FASTACT_CACHE_DIR=str(tmp_path / "cache"))
+        first, second = output.splitlines()
+        assert first == "[0.5 0.5] 3.0"
+        assert second.startswith("set_backend(): the backend 'numba' cannot be used:")
+
+
 # ---- The host.
 
 LAYERS = ("workqueue", "omp", "default")
@@ -567,6 +593,21 @@ print(openmp.omp_get_max_threads(), tiers.uses_numba_threads())
         pytest.skip("needs libgomp")
     output = processes.output_of(code, NUMBA_THREADING_LAYER="omp", FASTACT_CACHE_DIR=kernel_cache)
     assert output == "7 True"
+
+
+def test_no_shared_memory(kernel_cache):
+    """Numba wants a lock of multiprocessing's for its threads; where there is no /dev/shm, ours compute."""
+    code = f"""
+import multiprocessing.context
+def refuse(*_): raise OSError(30, "Read-only file system")
+multiprocessing.context.BaseContext.RLock = refuse
+{OPEN_GATE}
+assert (fastact.sigmoid(x) == expected).all()
+print(tiers.uses_numba_threads())
+"""
+    for layer in LAYERS:
+        ended = processes.run("-c", code, NUMBA_THREADING_LAYER=layer, FASTACT_CACHE_DIR=kernel_cache)
+        assert (ended.stdout, ended.stderr) == ("False\n", "")
 
 
 def test_numba_and_the_host_in_turns(kernel_cache):
