@@ -279,14 +279,21 @@ def test_paths(tmp_path):
         "nowhere/out.npy": "no directory",
         ".": "is not a file",
         "/dev/null": "is not a file",
+        "n" * 300: "cannot write to .*: File name too long",
     }.items():
         with pytest.raises(ApplyError, match=message):
             command.run("sigmoid", source, tmp_path / target, [], None)
-    for missing in ("nothing.npy", "."):
+    for missing in ("nothing.npy", ".", "n" * 300):
         with pytest.raises(ApplyError, match="cannot read"):
             command.run("sigmoid", tmp_path / missing, tmp_path / "out.npy", [], None)
     assert source.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"in.npy", "link.npy", "symbolic.npy"}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "in.npy")
+    ended = processes.run("-m", "fastact", "apply", "sigmoid", "in.npy", "-o", "out.npy", cwd=tmp_path, timeout=60)
+    assert ended.stderr == "fastact apply: 'in.npy' is a pipe: what is read in blocks has to be a file\n"
 
 
 def test_messages_without_a_traceback(tmp_path):

@@ -77,12 +77,18 @@ def checked_dtype(name: str | None) -> np.dtype[Any] | None:
 def checked_target(source: Path, target: Path) -> Path:
     """Return the path of the file to write, which may exist as a file other than the input, or raise."""
     target = target.resolve()
-    if not target.parent.is_dir():
-        raise ApplyError(f"there is no directory {str(target.parent)!r} to write {target.name!r} to")
-    if target.exists() and not target.is_file():
-        raise ApplyError(f"{str(target)!r} exists and is not a file")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ApplyError("the output must be another file than the input, which is read while the output is written")
+    try:
+        if not target.parent.is_dir():
+            raise ApplyError(f"there is no directory {str(target.parent)!r} to write {target.name!r} to")
+        if target.exists() and not target.is_file():
+            raise ApplyError(f"{str(target)!r} exists and is not a file")
+        if target.exists() and source.exists() and target.samefile(source):
+            raise ApplyError(
+                "the output must be another file than the input, which is read while the output is written"
+            )
+    except OSError as error:
+        # Python's exists() passes on what is neither yes nor no, as of a name that is too long.
+        raise ApplyError(f"cannot write to {str(target)!r}: {error.strerror}") from None
     return target
 
 

@@ -32,6 +32,8 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.is_fifo():
+                raise ApplyError(f"{str(path)!r} is a pipe: what is read in blocks has to be a file")
             # The map is dropped at once: it is only for the header and whether the file is as long as that says.
             array = np.lib.format.open_memmap(path, mode="r")
             self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
