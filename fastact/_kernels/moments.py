@@ -6,9 +6,8 @@ positive terms. Accumulators are binary64.
 
 For float32, c is the first element. It is one of the data, so sum((x - c)**2) is at most n + 1 times the sum about
 the mean: of binary64's 53 bits at most 12 are lost, and 24 are needed, whatever mean/std is. What is added up there are
-sums of a few elements in float32, about centers of their own: see `chains.py`. For float64 the piece is
-read a second time, from the cache, with c its mean, or close to it: the error of a two-pass algorithm, with one pass
-over memory.
+sums of a few elements in float32, about centers of their own: see `chains.py`. For float64 the piece is read a second
+time, from the cache, with c its mean, or close to it: the error of a two-pass algorithm, with one pass over memory.
 Welford's update would need a division an element; a shift by the first element of all fails where the data drift.
 """
 
@@ -312,7 +311,7 @@ def add_shares_of_4(x, step, width, share, c, shift):
 
 
 def move_to_means(x, step, rows, width, c, shift):
-    """Move the shifts from the first row to the mean of 22 to 43 rows, an odd number of rows apart; of fewer, of all."""
+    """Move the shifts from the first row to the mean of 22 to 43 rows, an odd number of rows apart; of few, of all."""
     apart = rows // ROWS_OF_MEANS | 1
     some = (rows + apart - 1) // apart
     clear(shift, shift, width)
