@@ -286,7 +286,7 @@ cdef dict FOUND = {}
 # Kernels with so many operations that columns beside whole vectors take longer than a vector of them: see `run_columns`.
 LONG = {"exp_sums", "moments", "normal_products", "weighted_products", "softmax", "grad_cross_entropy", "grad_log_softmax"}
 # Those of columns that write past the caches themselves.
-STREAMING = {"affine", "normalize"}
+STREAMING = {"affine", "normalize", "softmax"}
 
 
 cdef BlockKernel find(str precision, str full) except? NULL:
@@ -510,7 +510,7 @@ cdef int run_on(
     job.are_columns_streamed = job.is_columns and are_large(&job, BEYOND_CACHES) and not job.is_packed[job.operands - 1]
     job.are_streamed_by_kernel = (
         found.is_streaming and job.is_columns and are_large(&job, STREAMED_FROM) and not job.is_packed[job.operands - 1]
-        and job.activation == NULL
+        and job.activation == NULL and job.whole == NULL
     )
     for k in range(job.operands):
         job.is_overwritten[k] = is_overwritten(&job, k)

@@ -111,6 +111,11 @@ cdef void apply_softmax(
     const real* x, output y, size width, output shift, output lowest, output bias, output factor, output factor_low,
     output t_top, output top
 ) noexcept nogil
+cdef void apply_softmax_past_caches(
+    const real* x, real* y, size n, size period, size ahead, real* shift, real* lowest, real* bias, real* factor,
+    real* factor_low, real* t_top, real* top, real* room
+) noexcept nogil
+@cython.locals(is_one_block=bint)
 cdef void apply_to_columns(char** args, const Py_ssize_t* lengths, wide share) noexcept nogil
 cdef void softmax_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void grad_cross_entropy_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -490,23 +490,62 @@ def apply_softmax(x, y, width, shift, lowest, bias, factor, factor_low, t_top, t
         y[j] = result(t, factor[j], factor_low[j], t_top[j], top[j])
 
 
+def apply_softmax_past_caches(x, y, n, period, ahead, shift, lowest, bias, factor, factor_low, t_top, top, room):
+    """As `normalize_columns_past_caches`; what is `ahead` elements further on is read next."""
+    first = min(n, before_line(y))
+    blocks = (n - first) // LANES
+    apply_softmax(x, y, first, shift, lowest, bias, factor, factor_low, t_top, top)
+    for block in range(blocks):
+        i = first + block * LANES
+        c = i % period
+        apply_softmax(
+            x + i, room, LANES, shift + c, lowest + c, bias + c, factor + c, factor_low + c, t_top + c, top + c
+        )
+        stream_lanes(y + i, room, x + i + ahead)
+    i = first + blocks * LANES
+    c = i % period
+    apply_softmax(x + i, y + i, n - i, shift + c, lowest + c, bias + c, factor + c, factor_low + c, t_top + c, top + c)
+
+
 def apply_to_columns(args, lengths, share):
     x, y, stats, kept = operand(args, X), operand(args, X + 1), numbers(args, STATS), lengths[KEPT]
-    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    shift, lowest, bias = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
-    factor, factor_low = reals(scratch + 3 * width), reals(scratch + 4 * width)
-    t_top, top = reals(scratch + 5 * width), reals(scratch + 6 * width)
-    for j in range(width if lengths[COUNT] > 0 else 0):
+    rows, width, step_x, step_y = lengths[ROWS], lengths[WIDTH], lengths[STEP], lengths[STEP + 1]
+    times = periods(width, 1, lengths[COUNT])
+    shift, size = reals(numbers(args, SCRATCH)), times * width
+    lowest, bias, factor = shift + size, shift + 2 * size, shift + 3 * size
+    factor_low, t_top, top, room = shift + 4 * size, shift + 5 * size, shift + 6 * size, shift + 7 * size
+    for j in range(width if lengths[COUNT] != 0 else 0):
         m = narrow(stats[2 * kept + j])
         shift[j], lowest[j], bias[j] = exp_reference(m)
         factor[j], factor_low[j], top[j] = softmax_factors(stats + j, kept, share)
         t_top[j] = exp_term(m, shift[j], lowest[j], bias[j])
-    for i in range(lengths[ROWS]):
+    if lengths[COUNT] < 0:
+        for k in range(7):
+            repeat(shift + k * size, width, times)
+        is_one_block = step_x == width and step_y == width
+        longest = rows * width if is_one_block else width
+        ahead = STREAMED_AHEAD if is_one_block else STREAMED_ROWS_AHEAD * step_x
+        for i in range(rows * width // longest):
+            apply_softmax_past_caches(
+                x + i * step_x,
+                y + i * step_y,
+                longest,
+                width,
+                ahead,
+                shift,
+                lowest,
+                bias,
+                factor,
+                factor_low,
+                t_top,
+                top,
+                room,
+            )
+        rows = 0
+    for i in range(rows):
         if lengths[COUNT] == 0:
-            will_read_columns(x + (i + STREAMED_ROWS_AHEAD) * lengths[STEP], width)
-        apply_softmax(
-            x + i * lengths[STEP], y + i * lengths[STEP + 1], width, shift, lowest, bias, factor, factor_low, t_top, top
-        )
+            will_read_columns(x + (i + STREAMED_ROWS_AHEAD) * step_x, width)
+        apply_softmax(x + i * step_x, y + i * step_y, width, shift, lowest, bias, factor, factor_low, t_top, top)
 
 
 def softmax_apply_columns(args, lengths):
