@@ -411,6 +411,11 @@ def test_page_borders():
     assert checked == len(CASES) * len(FLOATS + HALVES) * 2 * 70
 
 
+def test_page_borders_of_other_functions():
+    """Gradients, losses, weights, statistics and fused functions read and write nothing beyond their arrays."""
+    assert int(processes.output_of("import guard_functions; guard_functions.main()", timeout=200)) > 5000
+
+
 def test_the_guard_page_bites():
     """The test of the test: one element too many ends the process."""
     code = """
