@@ -10,6 +10,7 @@ import fastact
 
 # The child finds the same package as this process, whatever directory it starts in, and the tests' helpers.
 SEARCH_PATH = os.pathsep.join([str(Path(fastact.__file__).parents[1]), str(Path(__file__).parent)])
+PATIENCE = 600  # seconds, until what hangs is ended: one processor that others use as well takes minutes
 OWN_VARIABLES = ("FASTACT_CPU", "FASTACT_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -20,7 +21,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, timeout: float = 120, cwd: Path | None = None, **variables: str
+    *arguments: str, timeout: float = PATIENCE, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess:
     """Run Python with these arguments and return how it ended. In time: with its children, it is ended otherwise."""
     command = [sys.executable, "-W", "error", *arguments]
@@ -35,14 +36,14 @@ def run(
     return subprocess.CompletedProcess(command, process.returncode, output, messages)
 
 
-def output_of(code: str, *, timeout: float = 120, cwd: Path | None = None, **variables: str) -> str:
+def output_of(code: str, *, timeout: float = PATIENCE, cwd: Path | None = None, **variables: str) -> str:
     """Run a program text and return what it printed; fail with its message if it fails."""
     ended = run("-c", code, timeout=timeout, cwd=cwd, **variables)
     assert ended.returncode == 0, f"exit status {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout.strip()
 
 
-def output_of_file(code: str, directory: Path, *, timeout: float = 120, **variables: str) -> str:
+def output_of_file(code: str, directory: Path, *, timeout: float = PATIENCE, **variables: str) -> str:
     """The same from a file, which multiprocessing's children can import."""
     script = directory / "program.py"
     script.write_text(code)

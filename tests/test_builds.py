@@ -68,7 +68,7 @@ def available(instruction_set):
 
 def result_with(instruction_set, code):
     """Return what a program prints where FASTACT_CPU names an instruction set."""
-    chosen, result = json.loads(processes.output_of(code, timeout=280, FASTACT_CPU=instruction_set))
+    chosen, result = json.loads(processes.output_of(code, FASTACT_CPU=instruction_set))
     assert chosen == instruction_set
     return result
 
@@ -88,7 +88,7 @@ def test_bounds_of_the_oldest():
 
 @pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
 def test_page_borders(instruction_set):
-    checked = processes.output_of("import guard; guard.main()", timeout=200, FASTACT_CPU=available(instruction_set))
+    checked = processes.output_of("import guard; guard.main()", FASTACT_CPU=available(instruction_set))
     assert int(checked) == len(CASES) * 4 * 2 * 70
 
 

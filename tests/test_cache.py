@@ -15,7 +15,6 @@ from fastact._kernels import cache, ufuncs
 
 pytestmark = [
     pytest.mark.skipif(not ufuncs.FUSED or ufuncs.CHOSEN == "baseline", reason="Numba's kernels are not used"),
-    pytest.mark.timeout(300),
 ]
 pytest.importorskip("numba")
 
@@ -128,7 +127,7 @@ def test_two_processes_at_once(tmp_path):
     environment = processes.environment(FASTACT_CACHE_DIR=str(tmp_path), FASTACT_BACKEND="numba")
     command = [sys.executable, "-c", f"import fastact; fastact.warmup(['sigmoid', 'relu'], 'float32')\n{SUMS}"]
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    outputs = [process.communicate(timeout=processes.PATIENCE)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert outputs[0] == outputs[1] == sums(tmp_path) + "\n"
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]

@@ -12,6 +12,7 @@ import pytest
 
 import fastact._kernels
 import floating
+import processes
 from cases import each_row
 from fastact._kernels.registry import OPERATORS, STEPS, kernels
 
@@ -122,7 +123,11 @@ def disassembly(module):
         pytest.skip("objdump is not installed")
     (path,) = KERNELS.glob(f"{module}.*.so")
     text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True, timeout=100
+        ["objdump", "-d", "--no-show-raw-insn", path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=processes.PATIENCE,
     ).stdout
     blocks = re.findall(r"^[0-9a-f]+ <([^>]+)>:\n((?:.+\n)*)", text, re.MULTILINE)
     found = {name.split(f"{module}_")[-1]: body for name, body in blocks if f"{module}_" in name}

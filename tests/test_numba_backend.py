@@ -24,7 +24,6 @@ IS_LINUX = sys.platform == "linux"
 
 pytestmark = [
     pytest.mark.skipif(not IS_USABLE, reason="Numba's kernels are not used without fused multiply-add"),
-    pytest.mark.timeout(300),
 ]
 pytest.importorskip("numba")
 
@@ -286,7 +285,7 @@ from fastact._kernels import tiers, ufuncs
 x = np.random.default_rng(0).normal(0, 5, 200_000).astype(np.float32)
 expected = fastact.sigmoid(x)
 assert "numba" not in sys.modules
-longest, end = 0.0, time.monotonic() + 60
+longest, end = 0.0, time.monotonic() + 400
 while not tiers.runs_numba(("sigmoid", "float32")):
     assert time.monotonic() < end, "never swapped"
     assert (fastact.sigmoid(x) == expected).all()
@@ -364,7 +363,7 @@ def test_runs_on_cython_without_numba(fake, name, tmp_path):
 import sys; sys.path.insert(0, {str(tmp_path)!r})
 import time, numpy as np, fastact
 x = np.zeros(1_000_000, np.float32)
-end = time.monotonic() + 60
+end = time.monotonic() + 400
 while "not used" not in fastact.runtime.config_text() and time.monotonic() < end: fastact.sigmoid(x)
 fastact.show_config()
 try: fastact.set_backend("numba")
@@ -411,7 +410,7 @@ x = np.random.default_rng(0).normal(0, 5, 400_000).astype(np.float32)
 fastact.set_num_threads(2)
 fastact.set_backend("cython"); expected = fastact.sigmoid(x)
 fastact.set_backend("numba"); fastact.sigmoid(x)
-end = time.monotonic() + 60
+end = time.monotonic() + 400
 while not tiers.uses_numba_threads() and not backend.STATE.failures.get(tiers.THREADS):
     assert time.monotonic() < end
     time.sleep(0.01)
@@ -432,7 +431,7 @@ for thread in threads: thread.join()
 print(len(wrong))
 """
     variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache}
-    assert processes.output_of(code, timeout=200, **variables) == "0"
+    assert processes.output_of(code, **variables) == "0"
 
 
 @pytest.mark.parametrize("layer", ["omp", "default"])
@@ -454,7 +453,7 @@ fastact.show_config()
 
 
 FORKED = """
-def check(seconds=60):
+def check():
     assert (fastact.sigmoid(x) == expected).all()
     assert (fastact.tanh(x) == fastact.tanh(x)).all()
     os._exit(0)
@@ -464,7 +463,7 @@ def status_of_child(work):
     if child == 0:
         try: work()
         finally: os._exit(1)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 400
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done: return status
@@ -506,7 +505,7 @@ print(status_of_child(fork_again))
 def test_fork(fork, layer, kernel_cache):
     code = f"{OPEN_GATE}\nimport os, threading\n{FORKED}\n{FORKS[fork]}\nassert (fastact.sigmoid(x) == expected).all()"
     variables = {"NUMBA_THREADING_LAYER": layer, "FASTACT_CACHE_DIR": kernel_cache}
-    assert processes.output_of(code, timeout=200, **variables) == "0"
+    assert processes.output_of(code, **variables) == "0"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -555,7 +554,7 @@ def check_numba():
     check()
 print(status_of_child(check_numba))
 """
-    assert processes.output_of(code, timeout=200, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=str(tmp_path)) == "0"
+    assert processes.output_of(code, FASTACT_BACKEND="auto", FASTACT_CACHE_DIR=str(tmp_path)) == "0"
 
 
 def test_no_side_effects(kernel_cache):

@@ -15,7 +15,6 @@ IS_USABLE = ufuncs.FUSED and ufuncs.CHOSEN != "baseline"
 
 pytestmark = [
     pytest.mark.skipif(not IS_USABLE, reason="Numba's kernels are not used without fused multiply-add"),
-    pytest.mark.timeout(300),
 ]
 pytest.importorskip("numba")
 
@@ -262,7 +261,7 @@ from fastact._kernels import tiers
 x = np.random.default_rng(0).normal(0, 5, (500, 1000)).astype(np.float32)
 expected = fastact.softmax(x), fastact.dropout(x, rng=1)
 assert "numba" not in sys.modules
-end = time.monotonic() + 60
+end = time.monotonic() + 400
 while not (tiers.runs_numba(("softmax_whole_row", "float32")) and tiers.runs_numba(("dropout", "float32"))):
     assert time.monotonic() < end, "never swapped"
     assert (fastact.softmax(x) == expected[0]).all() and (fastact.dropout(x, rng=1) == expected[1]).all()

@@ -14,7 +14,6 @@ numba = pytest.importorskip("numba")
 
 pytestmark = [
     pytest.mark.skipif(not ufuncs.FUSED or ufuncs.CHOSEN == "baseline", reason="the last bits need fused multiply-add"),
-    pytest.mark.timeout(300),
 ]
 FLOATS = (np.float32, np.float64)
 INIT = "from fastact._kernels import numba_extension; numba_extension.init()\n"

@@ -1011,7 +1011,7 @@ def test_masked_elements(n, dtype):
 
 def test_no_over_read():
     """Rows and columns that end where a page ends: nothing behind them is read or written."""
-    checked = processes.output_of(GUARDED_ROWS, timeout=200)
+    checked = processes.output_of(GUARDED_ROWS)
     assert int(checked) == 2 * 2 * 70 * 12
 
 

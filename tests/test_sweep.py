@@ -25,7 +25,7 @@ BESIDE = {"PYTHONSAFEPATH": ""}
 
 def run_sweep(directory, *arguments):
     files = ("--json", str(directory / "accuracy.json"), "--markdown", str(directory / "accuracy.md"))
-    ended = processes.run(str(SCRIPT), *arguments, *files, "--processes", "1", timeout=250, **BESIDE)
+    ended = processes.run(str(SCRIPT), *arguments, *files, "--processes", "1", **BESIDE)
     path = directory / "accuracy.json"
     return ended, json.loads(path.read_text())["results"] if path.exists() else None
 
