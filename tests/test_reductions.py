@@ -291,6 +291,8 @@ def adversaries(n, seed=0):
         "outlier in the middle": np.where(i == n // 2, 1e4, x),
         "spikes": np.where(i % 64 < 16, 1.0, 2.3e-4),
         "drift": i // 100 * 1e4 + x,
+        "first ones far away": np.where(i < 16, 1e3, 1.0) + 0.3 * x,
+        "second ones far away": np.where(i < 32, 0.1, 1e4) + 0.3 * x,
         "sorted at 1e6": np.sort(x) + 1e6,
         "wide": np.exp(3 * x),
     }

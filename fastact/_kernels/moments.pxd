@@ -11,26 +11,26 @@ cdef void sums_of_row(
 cdef void sums_of_rows(
     const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
 ) noexcept nogil
-cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_16_of_row_ahead(
-    const real* x, size ahead, output center, wide c, wides total, wides square
-) noexcept nogil
-cdef void add_32_of_row_ahead(
-    const real* x, size ahead, output center, wide c, wides total, wides square
-) noexcept nogil
+cdef void add_8_of_row(const real* x, real c, wides total, wides square) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
-cdef size read_ahead(const Py_ssize_t* lengths, size distance) noexcept nogil
-cdef void sums_of_chains(
+cdef size read_ahead(const Py_ssize_t* lengths, size n, size step) noexcept nogil
+cdef void add_8_of_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
+cdef void fetch_few(const real* x, size n) noexcept nogil
+cdef void chained_sums_of_row(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
-cdef void chained_sums_of_row(
-    const real* x, size n, size ahead, real c, wides total, wides square, wide* lanes, output rest
+cdef real center_of_row(const real* x) noexcept nogil
+@cython.locals(total="wide*", square="wide*", other="wide*")
+cdef void chained_sums_of_rows(
+    const real* x, size step, size n, size rows, size ahead, real* c, wide* scratch, real* rest
+) noexcept nogil
+@cython.locals(few=size, total="wide*", square="wide*")
+cdef void rows_off_center(
+    const real* x, size step, size n, size rows, real* c, wide* scratch, real* rest
 ) noexcept nogil
 @cython.locals(total="wide*", square="wide*")
-cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, wide* lanes, real* rest
+cdef void short_sums_of_rows(
+    const real* x, size step, size n, size rows, size ahead, real* c, wide* scratch, real* rest
 ) noexcept nogil
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
@@ -62,6 +62,17 @@ cdef void add_16_of_columns_ahead(
 cdef void add_16_of_narrow_columns_ahead(
     const real* x, size width, const wide* c, wides total, wides square
 ) noexcept nogil
+cdef void add_8_moments(
+    const real* x, size step, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void fetch_rows(const real* x, size step, size width, size first, size count) noexcept nogil
+cdef void add_8_far_rows(
+    const real* x, size step, size width, size ahead, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void moments_of_far_columns(
+    const real* x, size step, size rows, size width, const wide* c, wides total, wides square
+) noexcept nogil
+cdef bint are_beyond_caches(const Py_ssize_t* lengths) noexcept nogil
 cdef void add_few_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
