@@ -45,6 +45,8 @@ cdef struct Job:
     Py_ssize_t longest_whole
     # Kernels that only reduce, and do not come back to a piece: it need not stay in a cache.
     bint is_read_once
+    # Kernels of whole columns that keep terms, which pieces would compute twice.
+    bint keeps_terms
     # The cut.
     bint reduces
     bint is_columns

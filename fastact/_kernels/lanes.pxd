@@ -42,6 +42,8 @@ cdef enum:
     LONG_ROW = 512
     # Rows of columns of binary64 of which a shift is the mean, about so many.
     ROWS_OF_MEANS = 32
+    # Rows of columns whose terms are added up in the arrays' precision, what is lost included: to 2**-30 in float32.
+    ROWS_OF_TERMS = 1024
     # Columns of a row, a page of binary32, that the processor reads ahead by itself.
     LONG_STRETCH = 1024
 

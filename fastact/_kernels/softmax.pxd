@@ -69,6 +69,7 @@ cdef void references_of_columns(
     const real* x, size step, size rows, size width, output m, output shift, output lowest, output bias
 ) noexcept nogil
 cdef bint share_places(size step, size rows) noexcept nogil
+cdef bint terms_share_places(size step, size rows) noexcept nogil
 cdef void copy_columns(const real* x, output y, size width, output m) noexcept nogil
 cdef void copy_some_columns(
     const real* x, size step, output first, output second, output third, output fourth, size width, output m
@@ -89,7 +90,7 @@ cdef void add_terms_of_some_columns(
     const real* x, size step, output y, output second, output third, output fourth, size width, const real* shift,
     const real* lowest, const real* bias, output total, output low
 ) noexcept nogil
-cdef void widen_terms(const real* total, const real* low, wides sums, wides sums_low, size n) noexcept nogil
+cdef void add_widened_terms(const real* total, const real* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void multiply_into(
     const real* terms, real* y, size step, size rows, size width, const real* factor, const real* factor_low,
     const real* t_top, const real* top
