@@ -5,6 +5,8 @@ cdef enum:
     # Short rows whose lanes are folded together.
     ROWS_AT_ONCE = 16
     FEW_ELEMENTS = 4096
+    # The same of softmax, which does more once for all of them.
+    SOME_ELEMENTS = 16384
     GRID = 512
     # The lanes of a row that are left before some rows are folded together.
     FOLDED = 8
