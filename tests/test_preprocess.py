@@ -444,6 +444,19 @@ def test_quantize_into_memory_of_x():
     assert_same_bits(out, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+def test_out_that_is_not_aligned(dtype):
+    q = np.arange(200, dtype=np.uint8)
+    out = np.frombuffer(bytearray(8 * q.size + 1), dtype, q.size, 1)
+    if dtype == np.int16:
+        x = q * np.float32(0.3)
+        assert preprocess.quantize_linear(x, 0.01, dtype=dtype, out=out) is out
+        assert_same_bits(out, preprocess.quantize_linear(x, 0.01, dtype=dtype))
+    else:
+        assert preprocess.dequantize_linear(q, 0.01, dtype=dtype, out=out) is out
+        assert_same_bits(out, preprocess.dequantize_linear(q, 0.01, dtype=dtype))
+
+
 FLAT = np.ones((4, 6), np.float32)
 WRONG_QUANTIZATION = [
     ({"scale": [0.1, 0.2]}, ValueError, r"scale must be a number, got the shape \(2,\)"),
