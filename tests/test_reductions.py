@@ -1975,7 +1975,7 @@ def test_parts_of_rows_beyond_the_caches(columns):
     assert (out[:, -7:] == 77).all()
 
 
-@pytest.mark.parametrize("columns", [20, 300, 1500])
+@pytest.mark.parametrize("columns", [20, 40, 300, 1500])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax_of_columns_beyond_the_caches(name, columns):
     """What goes past the caches is what stays there, in place; what is between two rows is left as it is."""
