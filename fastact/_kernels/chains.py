@@ -1,20 +1,16 @@
 """Sums of float32 in chains: a few terms in the arrays' own precision, then one addition in binary64.
 
-A conversion to binary64 and the operations on half vectors take 12 instructions for what float32 does in 3. So of 8
-elements at a time sums of d = x - center and of d*d are made in float32, and added up in binary64.
-
-Columns of 8 or 16 elements are read twice from the first-level cache: once for their center, about their mean, and once
-for the sums, which are moved to the shift of the piece in binary64. A row is 16 such columns side by side, and is read
-once: its center is the mean of the first 16 elements. Where this turns out to lie so far from the mean of all that the
-sum of squares is more than 3/2 of that about the mean, the row is summed again about its mean. That happens to one row
-in 200 if elements are independent, to nearly all that are sorted, and is no more work than to read all of them twice.
+A conversion to binary64 and the operations on half vectors take 12 instructions for what float32 does in 3. So a column
+of 8, 16 or 32 elements is read twice from the first-level cache: once for its center, about the mean, and once for the
+sums of d = x - center and of d*d; then these are moved to the shift of the piece in binary64. A row is 16 such columns
+side by side.
 
 With u = 2**-24: d has an error of u, a chain of four squares adds at most 4*u and the tree over the chains u a level,
-so the sum of squares about the center is right to 9*u, were every rounding as large as it can be and all of one sign,
-and that about the mean of a row to 14*u; the sum of d is right to 6*u*sum(abs(d)). Centers that are off, by rounding or
-since 18 bits of them are taken, do no harm: d is exact where the mean is far larger than the deviations. What lies
-between centers is exact in binary64. So it does not matter whether the data are sorted, have a step or drift. Measured
-on such data, the variance is right to 3.5 ULP; where one element is far from all others, once in a million rows to 5.
+so the sum of squares about the center is right to 9*u, were every rounding as large as it can be and all of one sign;
+the sum of d is right to 6*u*sum(abs(d)). Centers that are off, by rounding or since 18 bits of them are taken, do no
+harm: d is exact where the mean is far larger than the deviations. What lies between centers is exact in binary64. So it
+does not matter whether the data are sorted, have a step or drift. Measured on such data, the variance is right to 3.5
+ULP; where one element is far from all others, one row in 40000 to 5.
 
 float32 ends: a square beyond 3e38 is inf, one below 1e-38 loses digits or is 0, which does not matter where eps or the
 other squares are larger. `chains_suffice` says so; where it does not, the sums are made again in binary64.
@@ -29,6 +25,10 @@ def sum_of_8(x, step):
 
 def sum_of_16(x, step):
     return sum_of_8(x, step) + sum_of_8(x + 8 * step, step)
+
+
+def sum_of_32(x, step):
+    return sum_of_16(x, step) + sum_of_16(x + 16 * step, step)
 
 
 def shortened(center):
@@ -58,6 +58,12 @@ def chains_of_16(x, step, center):
     return s + t, q + r
 
 
+def chains_of_32(x, step, center):
+    s, q = chains_of_16(x, step, center)
+    t, r = chains_of_16(x + 16 * step, step, center)
+    return s + t, q + r
+
+
 def about(c, center, n, s, q):
     """Return the sums about c of n elements with sums about their center."""
     shift = wide_sum(center, -c)
@@ -71,15 +77,24 @@ def moments_of_8(x, step, c):
     return about(c, center, 8.0, s, q)
 
 
+def center_of_16(x, step):
+    return shortened(sum_of_16(x, step) * SIXTEENTH)
+
+
+def center_of_32(x, step):
+    return shortened(sum_of_32(x, step) * THIRTY_SECOND)
+
+
 def moments_of_16(x, step, c):
-    center = shortened(sum_of_16(x, step) * SIXTEENTH)
+    center = center_of_16(x, step)
     s, q = chains_of_16(x, step, center)
     return about(c, center, 16.0, s, q)
 
 
-def is_off_center(n, total, square):
-    """Return whether the sum of squares is more than 3/2 of that about the mean; not for NaN."""
-    return 3.0 * (total * total) > n * square
+def moments_of_32(x, step, c):
+    center = center_of_32(x, step)
+    s, q = chains_of_32(x, step, center)
+    return about(c, center, 32.0, s, q)
 
 
 def chains_suffice(n, total, square, eps):

@@ -6,6 +6,7 @@ the relative error of the function it approximates, so that anybody can check or
 """
 
 ZERO = 0.0
+THIRTY_SECOND = 0.03125
 SIXTEENTH = 0.0625
 EIGHTH = 0.125
 QUARTER = 0.25

@@ -1,6 +1,7 @@
 """What the mathematics needs to know about binary64: see `float32.py`."""
 
 ZERO = 0.0
+THIRTY_SECOND = 0.03125
 SIXTEENTH = 0.0625
 EIGHTH = 0.125
 QUARTER = 0.25

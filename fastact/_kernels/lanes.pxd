@@ -26,8 +26,6 @@ cdef enum:
     BLOCKS_TOGETHER = 4
     # How many rows of columns further on the places of results are fetched. 4 and 16 are no better.
     ROWS_AHEAD = 8
-    # The longest rows of which 4096 elements are fetched ahead; of longer ones 2048.
-    SHORT_ROW_AHEAD = 256
     # How many elements further on is fetched what is read next of columns beyond the caches. 4096 takes 1.2 of the time.
     FAR_AHEAD = 8192
     # How many elements further on is fetched what is read next where results go past the caches. 1024 and 2048 take up to
@@ -79,6 +77,7 @@ cdef void larger_neighbours(const real* source, output target, size n) noexcept 
 cdef void fold_largest_lanes(const real* m, output folded) noexcept nogil
 cdef void add_neighbours(const wide* total, const wide* low, wides sums, wides sums_low, size n) noexcept nogil
 cdef void sum_neighbours(const wide* source, wides target, size n) noexcept nogil
+cdef void add_halves(const wide* lanes, wides total) noexcept nogil
 cdef void fold_rows(wide* total, wide* low, wide* sums, wide* sums_low, size rows) noexcept nogil
 cdef void fold_eight(wide* total, wide* sums, size rows) noexcept nogil
 cdef void fold_sums(wide* total, wide* sums, size rows) noexcept nogil

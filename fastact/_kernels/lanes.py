@@ -100,6 +100,12 @@ def sum_neighbours(source, target, n):
         target[k] = source[2 * k] + source[2 * k + 1]
 
 
+def add_halves(lanes, total):
+    """Leave FOLDED of twice as many lanes: halves need no shuffles."""
+    for j in range(FOLDED):
+        total[j] = lanes[j] + lanes[FOLDED + j]
+
+
 def fold_eight(total, sums, rows):
     """Leave the sum of the FOLDED lanes of each row, one row behind the other, in `sums`."""
     sum_neighbours(total, sums, 4 * rows)

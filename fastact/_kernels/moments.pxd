@@ -11,26 +11,26 @@ cdef void sums_of_row(
 cdef void sums_of_rows(
     const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
 ) noexcept nogil
-cdef void add_8_of_row(const real* x, real c, wides total, wides square) noexcept nogil
+cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
+cdef void add_16_of_row_ahead(
+    const real* x, size ahead, output center, wide c, wides total, wides square
+) noexcept nogil
+cdef void add_32_of_row_ahead(
+    const real* x, size ahead, output center, wide c, wides total, wides square
+) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
-cdef size read_ahead(const Py_ssize_t* lengths, size n, size step) noexcept nogil
-cdef void add_8_of_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
-cdef void fetch_few(const real* x, size n) noexcept nogil
-cdef void chained_sums_of_row(
+cdef size read_ahead(const Py_ssize_t* lengths, size distance) noexcept nogil
+cdef void sums_of_chains(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
-cdef real center_of_row(const real* x) noexcept nogil
-@cython.locals(total="wide*", square="wide*", other="wide*")
-cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, real* c, wide* scratch, real* rest
-) noexcept nogil
-@cython.locals(few=size, total="wide*", square="wide*")
-cdef void rows_off_center(
-    const real* x, size step, size n, size rows, real* c, wide* scratch, real* rest
+cdef void chained_sums_of_row(
+    const real* x, size n, size ahead, real c, wides total, wides square, wide* lanes, output rest
 ) noexcept nogil
 @cython.locals(total="wide*", square="wide*")
-cdef void short_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, real* c, wide* scratch, real* rest
+cdef void chained_sums_of_rows(
+    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, wide* lanes, real* rest
 ) noexcept nogil
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
