@@ -299,7 +299,7 @@ def adversaries(n, seed=0):
 
 
 def test_variance_of_many_rows_with_outliers():
-    """Where the center is near the others, not the outlier, its difference rounds: 2 rows of 1000 are 3 ULP off then."""
+    """An outlier far from its center has a difference that rounds: with one center a row, 2 of 1000 are 3 ULP off."""
     generator, n = np.random.default_rng(5), 300
     rows = generator.standard_normal((40_000, n))
     rows[np.arange(len(rows)), generator.integers(0, n, len(rows))] += 10 ** generator.uniform(1, 6, len(rows))
