@@ -225,6 +225,13 @@ def test_large_arrays_of_rows_that_overlap(case, dtype):
             expected = case.public(*(array.copy() for array in arrays))
             case.public(*arrays, out=table[target])
             assert_same_bits(np.ascontiguousarray(table[target]), expected)
+    # Rows that are left to NumPy.
+    for source, target in ((np.s_[:, :30], np.s_[:, 1:]), (np.s_[1:, 1:], np.s_[:-1, :30])):
+        arrays = [array[source] for array in case.inputs((2200, 31), dtype)]
+        expected = case.public(*(array.copy() for array in arrays))
+        narrow = case.inputs((2200, 31), dtype)[-1]
+        case.public(*arrays[:-1], narrow[source], out=narrow[target])
+        assert_same_bits(np.ascontiguousarray(narrow[target]), expected)
     square = case.inputs((200, 200), dtype)
     expected = case.public(*(array.T.copy() for array in square))
     case.public(*(array.T for array in square), out=square[0])

@@ -20,6 +20,9 @@ from fastact._kernels.workers cimport get_threads, run_chunks
 
 np.import_array()
 
+cdef extern from "numpy/ndarrayobject.h":
+    void PyArray_DiscardWritebackIfCopy(np.PyArrayObject* array)
+
 cdef enum:
     # Shorter rows are NumPy's, which copies as many of them as its buffer holds: by itself, a row takes 20 ns more than
     # its elements. Rows of 70 (130), sigmoid: 1.35 (1.0) of NumPy's time, shared by two threads 1.0 (0.6) of it.
@@ -84,6 +87,8 @@ cdef object compute_rows(const Loop* loop, np.PyArrayObject** arrays, char** sca
             rows.args[k] = scalars[k] if places[k] < 0 else np.NpyIter_GetDataPtrArray(layout)[places[k]]
         take_axes(&rows, layout, places)
         if rows.axes[rows.last].length < SHORTEST:
+            # What stands for an output that overlaps would be written to it, and the input with it.
+            PyArray_DiscardWritebackIfCopy(np.NpyIter_GetOperandArray(layout)[count - 1])
             return None
         with nogil:
             compute_all(&rows)
