@@ -190,6 +190,16 @@ def test_large_arrays_of_rows_of_16_bits(name, dtype):
     assert_same_bits(case.raw(*given), expected)
 
 
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_large_arrays_of_16_bits_with_parameters_of_32(dtype):
+    """An array of parameters counts for the result's type, as in NumPy, whatever the layout."""
+    x = np.random.default_rng(0).standard_normal((220, 310)).astype(dtype)
+    for weight in (np.full((220, 1), 0.25, np.float32), np.full((220, 1), 0.25, dtype)):
+        result = fastact.ufuncs.leaky_relu(x[:, :300], weight)
+        assert result.dtype == np.result_type(x, weight)
+        assert_same_bits(result, fastact.ufuncs.leaky_relu(x[:, :300].copy(), np.repeat(weight, 300, axis=1)))
+
+
 @each_float
 @pytest.mark.parametrize("name", ["elu", "grad.leaky_relu", "softplus"])
 def test_channels_with_parameters_of_their_own(name, dtype):

@@ -207,7 +207,7 @@ cdef object evaluate_by_rows(np.ufunc ufunc, PyObject* const* given, Py_ssize_t 
         operand = <object>given[k]
         scalars[k] = <char*>&numbers[k]
         arrays[k] = NULL
-        if is_of_loop(operand, dtype if k < loop.arrays or k == loop.inputs else dtype_of_parameters(dtype)):
+        if is_of_loop(operand, dtype, loop.operands[k].item_size):
             arrays[k] = <np.PyArrayObject*>operand
             are_plain = are_plain and is_plain(operand) and is_like(operand, <object>given[0])
         elif not (loop.arrays <= k < loop.inputs and read_scalar(operand, loop.kernel_item_size, &numbers[k])):
@@ -231,12 +231,14 @@ cdef inline bint are_operands(Py_ssize_t count, PyObject* names, int inputs):
     return count == inputs and len(<tuple>names) == 1 and (<tuple>names)[0] == "out"
 
 
-cdef inline bint is_of_loop(object x, int dtype):
-    return np.PyArray_CheckExact(x) and np.PyArray_TYPE(x) == dtype and np.PyArray_ISBEHAVED_RO(x)
-
-
-cdef inline int dtype_of_parameters(int dtype) noexcept:
-    return np.NPY_FLOAT64 if dtype == np.NPY_FLOAT64 else np.NPY_FLOAT32
+cdef inline bint is_of_loop(object x, int dtype, Py_ssize_t item_size):
+    """Return whether an operand is an array of this type and the loop's: parameters beside 16 bits are no arrays."""
+    return (
+        np.PyArray_CheckExact(x)
+        and np.PyArray_TYPE(x) == dtype
+        and np.PyArray_ITEMSIZE(x) == item_size
+        and np.PyArray_ISBEHAVED_RO(x)
+    )
 
 
 # ---- Creation. Nothing allocated here is ever freed: NumPy keeps pointers to it.
