@@ -152,6 +152,17 @@ def test_rounding_mode(case, dtype, mode):
     assert floating.rounding_mode() == 0
 
 
+def test_python_numbers_beside_rows_of_large_arrays():
+    """Rounded to the nearest float32, which 0.7 is above, and without a flag."""
+    x = np.full((200, 310), -1, np.float32)[:, :300]
+    with floating.rounding(floating.UPWARD):
+        floating.clear_flags()
+        y = fastact.ufuncs.leaky_relu(x, 0.7)
+        seen = floating.flags()
+    assert np.all(y == -np.float32(0.7))
+    assert seen == 0
+
+
 @each_float
 @each_case
 def test_single_values_under_another_rounding_mode(case, dtype):

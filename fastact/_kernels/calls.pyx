@@ -22,6 +22,7 @@ cdef enum:
     UNCONVERTED = 4 * BLOCK
     # From here on stores begin where a cache line does: NumPy's large arrays begin 16 bytes behind.
     ALIGNED_FROM = 16384
+    # The same of rows, each of which is two short calls more then: 256 elements of sigmoid take 1.25 of the time so.
     ROW_ALIGNED_FROM = 512
     # As NumPy does: below, releasing the GIL costs more than others would gain.
     HOLD_GIL_UP_TO = 500
@@ -228,9 +229,15 @@ cdef inline bint is_beyond_caches(const Call* call, Py_ssize_t n) noexcept nogil
     cdef int k
     for k in range(call.inputs + 1):
         size += n * distance(call.steps[k])
-        if k < call.inputs and call.args[k] == call.args[call.inputs]:
-            return False
-    return size >= BEYOND_CACHES
+    return size >= BEYOND_CACHES and not is_in_place(call)
+
+
+cdef inline bint is_in_place(const Call* call) noexcept nogil:
+    cdef int k
+    for k in range(call.inputs):
+        if call.args[k] == call.args[call.inputs]:
+            return True
+    return False
 
 
 cdef inline void stream_if_large(Call* call, Py_ssize_t n) noexcept nogil:
@@ -247,12 +254,6 @@ cdef inline void align(Call* call) noexcept nogil:
         call.lead = (aligned(call.args[out]) - call.args[out]) // call.steps[out]
 
 
-cdef inline void compute_serially(Call* call) noexcept nogil:
-    if call.lead > 0:
-        compute(call, 0, call.lead)
-    compute(call, call.lead, call.n - call.lead)
-
-
 cdef inline void compute_now(Call* call) noexcept nogil:
     cdef Py_ssize_t i
     if call.n > 1 and must_be_sequential(call):
@@ -264,8 +265,10 @@ cdef inline void compute_now(Call* call) noexcept nogil:
         align(call)
     if call.n >= SERIAL_BELOW and get_threads() > 1:
         run_chunks(compute_chunk, call, (call.n - call.lead + CHUNK - 1) // CHUNK)
-    else:
-        compute_serially(call)
+        return
+    if call.lead > 0:
+        compute(call, 0, call.lead)
+    compute(call, call.lead, call.n - call.lead)
 
 
 cdef inline void compute_one(const Loop* loop, char** args) noexcept nogil:
@@ -327,16 +330,10 @@ cdef void compute_row(
     stream_if_large(&call, all_elements)
     if n < CACHE_LINE or call.is_any_packed or is_in_place(&call):
         compute(&call, 0, n)
-    else:
-        compute_whole_lines(&call)
-
-
-cdef inline bint is_in_place(const Call* call) noexcept nogil:
-    cdef int k
-    for k in range(call.inputs):
-        if call.args[k] == call.args[call.inputs]:
-            return True
-    return False
+        return
+    if n >= ROW_ALIGNED_FROM:
+        align(&call)
+    compute_whole_lines(&call)
 
 
 cdef inline void compute_whole_lines(const Call* call) noexcept nogil:
@@ -344,15 +341,10 @@ cdef inline void compute_whole_lines(const Call* call) noexcept nogil:
 
     Less than a vector is computed by loops of their own, which take 30 ns.
     """
-    cdef Py_ssize_t step = call.steps[call.inputs]
-    cdef Py_ssize_t line = CACHE_LINE // step
-    cdef Py_ssize_t lead = 0
-    cdef Py_ssize_t whole
-    if call.n >= ROW_ALIGNED_FROM:
-        lead = (aligned(call.args[call.inputs]) - call.args[call.inputs]) // step
-    whole = (call.n - lead) // line * line
-    if lead > 0:
+    cdef Py_ssize_t line = CACHE_LINE // call.steps[call.inputs]
+    cdef Py_ssize_t whole = (call.n - call.lead) // line * line
+    if call.lead > 0:
         compute_contiguous(call, 0, line)
-    compute_contiguous(call, lead, whole)
-    if lead + whole < call.n:
+    compute_contiguous(call, call.lead, whole)
+    if call.lead + whole < call.n:
         compute_contiguous(call, call.n - line, line)

@@ -13,7 +13,6 @@ from cpython.ref cimport PyObject
 
 from fastact._kernels.calls cimport CHUNK, MOST_OPERANDS, SERIAL_BELOW, Loop, compute_row
 from fastact._kernels.copies cimport distance
-from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.operands cimport MOST_AXES
 from fastact._kernels.tiers cimport add_time, is_timed, now
 from fastact._kernels.workers cimport get_threads, run_chunks
@@ -50,6 +49,8 @@ cdef struct Rows:
 
 cdef object compute_rows(const Loop* loop, np.PyArrayObject** arrays, char** scalars, int dtype):
     """Return the result of a loop for operands that broadcast; None where NumPy is to say what is wrong with them.
+
+    In the kernels' floating-point environment.
 
     Parameters
     ----------
@@ -170,7 +171,6 @@ cdef inline bint are_one(const Axis* outer, const Axis* inner, int operands) noe
 
 
 cdef void compute_all(Rows* rows) noexcept nogil:
-    cdef Environment callers = enter_environment()
     cdef bint timed = is_timed(rows.loop.tiers, rows.elements)
     cdef int64_t start = now() if timed else 0
     cdef Py_ssize_t n, chunks, chunk
@@ -186,7 +186,6 @@ cdef void compute_all(Rows* rows) noexcept nogil:
             compute_chunk(rows, chunk)
     if timed:
         add_time(rows.loop.tiers, now() - start)
-    leave_environment(callers)
 
 
 cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:

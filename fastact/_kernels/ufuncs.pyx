@@ -179,12 +179,18 @@ cdef Call call_numpy = NULL
 
 cdef PyObject* call(PyObject* ufunc, PyObject* const* given, size_t count, PyObject* names) except NULL:
     """Call a ufunc. See Python's vectorcall."""
+    cdef Environment callers
     if (
         PyVectorcall_NARGS(count) > 0
         and np.PyArray_CheckExact(<object>given[0])
         and np.PyArray_SIZE(<object>given[0]) >= BY_ROWS_FROM
     ):
-        result = evaluate_by_rows(<object>ufunc, given, PyVectorcall_NARGS(count), names)
+        # Here as well: a Python number must not be rounded to float32 as the caller rounds, nor raise his flags.
+        callers = enter_environment()
+        try:
+            result = evaluate_by_rows(<object>ufunc, given, PyVectorcall_NARGS(count), names)
+        finally:
+            leave_environment(callers)
         if result is not None:
             Py_INCREF(result)
             return <PyObject*>result
