@@ -608,6 +608,8 @@ def test_any_number_of_threads(dtype):
             assert np.array_equal(fastact.dropout_mask(n, 0.3, rng=5), mask)
             assert_same_bits(fastact.dropout(x, 0.3, rng=5, out=x.copy()), y)
             assert_same_bits(fastact.dropout(x[:500_000].reshape(50, -1), 0.3, axis=0, rng=5), shared)
+            for _, array in laid_out(x[:500_000].reshape(250, 8, -1)):
+                assert_same_bits(fastact.dropout(array, 0.3, rng=5).ravel(), y[:500_000])
 
 
 DIGEST = """

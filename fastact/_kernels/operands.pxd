@@ -16,5 +16,6 @@ cdef class Operand:
     cdef readonly np.dtype dtype
 
 cdef bint is_computed(object x) noexcept
+cdef bint is_same(np.ndarray a, np.ndarray b) noexcept
 cdef bint may_share_memory(np.ndarray a, np.ndarray b) noexcept
 cdef np.ndarray laid_over(np.ndarray x, np.ndarray array, char* first, np.npy_intp* steps)

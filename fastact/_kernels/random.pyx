@@ -1,7 +1,8 @@
 """The front door of the kernels that draw random numbers (`philox.py`): memory, types and threads.
 
-Arguments have been checked. A contiguous array of a type that kernels take is worked on where it lies, in chunks that
-threads share; every other one goes through NumPy's iterator, whose buffers are in the order of the elements' indices.
+Arguments have been checked. Arrays of a type that kernels take are worked on in chunks that threads share: where they
+lie if they are contiguous, else in blocks that are copied in the order of the elements' indices. What has to be
+converted goes through NumPy's iterator.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -13,8 +14,10 @@ import numpy as np
 
 from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
+from fastact._kernels.operands cimport is_same, may_share_memory
 from fastact._kernels.tiers cimport Task, kernels_for
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
+from fastact._kernels.walks cimport Walk, copy_next, go_to, has_distinct_elements, walk_over
 
 np.import_array()
 
@@ -46,6 +49,8 @@ cdef enum:
     # As of the ufuncs: a chunk takes 2 us, and what is shared by threads 16 us at least.
     CHUNK = 8192
     SERIAL_BELOW = 65536
+    # Elements of other strides that are copied at a time: their buffer stays in the first-level cache.
+    COPIED = 1024
     # From here on, types are other libraries'.
     FIRST_USER_DEFINED = 256
 
@@ -74,6 +79,10 @@ cdef struct Call:
     Py_ssize_t n
     uint64_t seed[4]
     uint32_t threshold
+    # Where x and y are not both contiguous.
+    bint is_copied
+    Walk x_walk
+    Walk y_walk
 
 
 cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str suffix):
@@ -140,10 +149,37 @@ cdef void compute_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef uint8_t* mask = call.mask + first // 8 if call.mask != NULL else NULL
     if call.y == NULL:
         draw_mask(call, mask, first, n)
-    elif call.is_drawing:
+    elif call.is_copied:
+        compute_copied(call, mask, first, n)
+    else:
+        compute_elements(call, x, y, mask, first, n)
+
+
+cdef inline void compute_elements(
+    const Call* call, char* x, char* y, uint8_t* mask, Py_ssize_t first, Py_ssize_t n
+) noexcept nogil:
+    if call.is_drawing:
         dropout(call, x, y, mask, first, n)
     else:
         apply_mask(call, x, y, mask, n)
+
+
+cdef void compute_copied(const Call* call, uint8_t* mask, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Compute elements that are copied to a buffer, and their results back."""
+    cdef char storage[COPIED * LARGEST_ITEM + CACHE_LINE]
+    cdef char* buffer = <char*>aligned(storage)
+    cdef Walk x = call.x_walk
+    cdef Walk y = call.y_walk
+    cdef Py_ssize_t end = first + n
+    go_to(&x, first)
+    go_to(&y, first)
+    while first < end:
+        n = min(<Py_ssize_t>COPIED, end - first)
+        copy_next(&x, buffer, n, False)
+        compute_elements(call, buffer, buffer, mask, first, n)
+        copy_next(&y, buffer, n, True)
+        first += n
+        mask += COPIED // 8 if mask != NULL else 0
 
 
 cdef void compute(Task task, void* call, Py_ssize_t n):
@@ -200,10 +236,10 @@ cdef void set_type(Call* call, Values* rounded, const Type* of_arrays, values):
     call.values = <void*>rounded.wide if of_arrays == &FLOAT64 else <void*>rounded.narrow
 
 
-cdef const Type* plain_type(np.ndarray array):
-    """Return the type of an array that can be worked on where it lies, else NULL."""
+cdef const Type* kernel_type(np.ndarray array):
+    """Return the type of an array that kernels take, whatever its strides, else NULL."""
     cdef int dtype = np.PyArray_TYPE(array)
-    if not np.PyArray_ISCARRAY_RO(array):
+    if not np.PyArray_ISBEHAVED_RO(array):
         return NULL
     if dtype == np.NPY_FLOAT32:
         return &FLOAT32
@@ -216,15 +252,23 @@ cdef const Type* plain_type(np.ndarray array):
     return NULL
 
 
-cdef const Type* common_plain_type(np.ndarray x, np.ndarray y):
-    """Return the type of both arrays if they can be worked on where they lie, else NULL."""
-    cdef const Type* of_arrays = plain_type(x)
-    return of_arrays if plain_type(y) == of_arrays and is_in_place_or_apart(x, y) else NULL
+cdef inline bint is_in_place_or_apart(np.ndarray x, np.ndarray y) noexcept:
+    return is_same(x, y) or not may_share_memory(x, y)
 
 
-cdef inline bint is_in_place_or_apart(np.ndarray x, np.ndarray y):
-    cdef uintptr_t first_x = <uintptr_t>np.PyArray_BYTES(x), first_y = <uintptr_t>np.PyArray_BYTES(y)
-    return first_x == first_y or first_x + np.PyArray_NBYTES(x) <= first_y or first_y + np.PyArray_NBYTES(y) <= first_x
+cdef bint set_arrays(Call* call, Values* rounded, np.ndarray x, np.ndarray y, values):
+    """Set where the arrays are and how they are computed; return False if NumPy has to convert one of them."""
+    cdef const Type* of_arrays = kernel_type(x)
+    if of_arrays == NULL or kernel_type(y) != of_arrays or not is_in_place_or_apart(x, y):
+        return False
+    call.is_copied = not (np.PyArray_IS_C_CONTIGUOUS(x) and np.PyArray_IS_C_CONTIGUOUS(y))
+    if call.is_copied:
+        call.x_walk, call.y_walk = walk_over(x), walk_over(y)
+        if not has_distinct_elements(&call.y_walk):
+            return False
+    call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
+    set_type(call, rounded, of_arrays, values)
+    return True
 
 
 cdef object new_mask(Py_ssize_t n):
@@ -250,17 +294,14 @@ def draw(np.ndarray x, np.ndarray y, bytes seed, threshold, values, bint with_ma
     cdef Call call
     cdef Values rounded
     cdef np.ndarray mask
-    cdef const Type* of_arrays = common_plain_type(x, y)
-    if of_arrays == NULL:
+    if not set_arrays(&call, &rounded, x, y, values):
         mask = draw_bits(np.PyArray_SIZE(x), seed, threshold)
         apply(x, y, mask, values)
         return mask if with_mask else None
     mask = new_mask(np.PyArray_SIZE(x)) if with_mask else None
-    call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
     call.mask = <uint8_t*>np.PyArray_BYTES(mask) if with_mask else NULL
     call.is_drawing = True
     set_seed(&call, seed, threshold)
-    set_type(&call, &rounded, of_arrays, values)
     compute(compute_chunk, &call, call.n)
     return mask
 
@@ -332,12 +373,9 @@ def apply(np.ndarray x, np.ndarray y, np.ndarray mask, values):
     """
     cdef Call call
     cdef Values rounded
-    cdef const Type* of_arrays = common_plain_type(x, y)
     call.mask = <uint8_t*>np.PyArray_BYTES(mask)
     call.is_drawing = False
-    if of_arrays != NULL:
-        call.x, call.y, call.n = np.PyArray_BYTES(x), np.PyArray_BYTES(y), np.PyArray_SIZE(x)
-        set_type(&call, &rounded, of_arrays, values)
+    if set_arrays(&call, &rounded, x, y, values):
         compute(compute_chunk, &call, call.n)
         return
     dtype = np.dtype(np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
@@ -527,13 +565,13 @@ def rectify(str name, tuple arrays, out, double low, double high, bytes seed):
     x = arrays[0]
     if not is_array(x) or not all([is_array(array) and array.shape == x.shape for array in arrays]):
         return None
-    of_arrays = plain_type(x)
+    of_arrays = kernel_type(x)
     if of_arrays != &FLOAT32 and of_arrays != &FLOAT64:
         return None
     if out is not None and not (is_array(out) and out.shape == x.shape and out.flags.writeable):
         return None
     y = np.empty(x.shape, x.dtype) if out is None else out
-    if any([plain_type(array) != of_arrays or not is_in_place_or_apart(array, y) for array in (*arrays, y)]):
+    if any([not is_plain(array, of_arrays) or not is_in_place_or_apart(array, y) for array in (*arrays, y)]):
         return None
     precision = "float32" if of_arrays == &FLOAT32 else "float64"
     call.uniform = of_arrays.uniform
@@ -547,6 +585,10 @@ def rectify(str name, tuple arrays, out, double low, double high, bytes seed):
     compute(rectify_chunk, &call, call.n)
     leave_environment(callers)
     return y
+
+
+cdef inline bint is_plain(np.ndarray array, const Type* of_arrays):
+    return kernel_type(array) == of_arrays and np.PyArray_IS_C_CONTIGUOUS(array)
 
 
 cdef inline bint is_array(object x):
