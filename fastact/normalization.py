@@ -757,7 +757,10 @@ def factors_of_norms(norms: Array) -> Array:
 def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
     """Return the norms of any order. Nothing as large as x is needed beside it."""
     shape = kept_shape(x.shape, axes, keepdims=True)
-    largest, sums = np.zeros(shape), np.zeros(shape, np.longdouble)
+    # A root of a small order is a high power: of float64, the sum needs more digits than it gives. Extended precision
+    # takes up to thirty times as long.
+    wide = np.longdouble if x.dtype == np.float64 else np.float64
+    largest, sums = np.zeros(shape), np.zeros(shape, wide)
 
     def of_part(kept: Array, part: tuple[Any, ...]) -> Array:
         return kept[tuple([slice(None) if axis in axes else cut for axis, cut in enumerate(part)])]
@@ -771,8 +774,7 @@ def norm_of_powers(x: Array, p: float, axes: tuple[int, ...]) -> Array:
         np.maximum(peak, np.max(magnitudes, axis=axes, keepdims=True, initial=0.0), out=peak)
     # In units of the largest, powers neither overflow nor vanish.
     units = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
-    # A root of a small order is a high power: the sum needs more digits than it gives.
     for part in some_at_a_time(x):
         powers = (np.abs(x[part].astype(FLOAT64)) / of_part(units, part)) ** p
-        of_part(sums, part)[...] += powers.sum(axis=axes, keepdims=True, dtype=np.longdouble)
-    return np.asarray((units * sums ** (1 / np.longdouble(p))).reshape(-1))
+        of_part(sums, part)[...] += powers.sum(axis=axes, keepdims=True, dtype=wide)
+    return np.asarray((units * sums ** (1 / wide(p))).reshape(-1))
