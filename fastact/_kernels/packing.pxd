@@ -83,3 +83,48 @@ cdef inline void store(
     args[0], args[1] = buffer, halves
     job.narrow[k](args, rows * width)
     pack(job, k, memory, start, rows, width, halves, True)
+
+
+cdef inline bint are_rows_dense(const Job* job, int k) noexcept nogil:
+    """Return whether rows that are neighbours follow one another in memory, without a gap."""
+    cdef Py_ssize_t item = job.items[k]
+    return (
+        not job.is_flat and last_step(job, &job.reduced, k) == item and last_step(job, &job.kept, k) == job.all_reduced * item
+    )
+
+
+cdef inline void pack_rows(const Job* job, int k, char* memory, Py_ssize_t rows, char* buffer, bint back) noexcept nogil:
+    """Copy whole rows that are neighbours to the buffer or back."""
+    cdef Py_ssize_t row = job.all_reduced * job.items[k]
+    cdef Py_ssize_t i
+    for i in range(rows):
+        pack(job, k, memory + i * last_step(job, &job.kept, k), 0, job.all_reduced, 1, buffer + i * row, back)
+
+
+cdef inline void load_rows(
+    const Job* job, int k, char* memory, Py_ssize_t rows, char* buffer, char* halves
+) noexcept nogil:
+    """Pack whole rows of an input, and widen them if they have 16 bits."""
+    cdef char* args[2]
+    if job.widen[k] == NULL:
+        pack_rows(job, k, memory, rows, buffer, False)
+        return
+    args[0], args[1] = memory, buffer
+    if not are_rows_dense(job, k):
+        pack_rows(job, k, memory, rows, halves, False)
+        args[0] = halves
+    job.widen[k](args, rows * job.all_reduced)
+
+
+cdef inline void store_rows(
+    const Job* job, int k, char* memory, Py_ssize_t rows, char* buffer, char* halves
+) noexcept nogil:
+    """Unpack whole rows of an output, rounded if they have 16 bits."""
+    cdef char* args[2]
+    if job.narrow[k] == NULL:
+        pack_rows(job, k, memory, rows, buffer, True)
+        return
+    args[0], args[1] = buffer, memory if are_rows_dense(job, k) else halves
+    job.narrow[k](args, rows * job.all_reduced)
+    if args[1] == halves:
+        pack_rows(job, k, memory, rows, halves, True)

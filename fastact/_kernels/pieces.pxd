@@ -10,5 +10,8 @@ cdef void run_piece(
     const Job* job, BlockKernel kernel, const Piece* piece, double* pieces, double* scratch, char* buffers, bint writes
 ) noexcept nogil
 cdef void run_rows(const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch, char* buffer) noexcept nogil
+cdef void run_packed_rows(
+    const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch, char* buffers
+) noexcept nogil
 cdef void run_group(const Job* job, Py_ssize_t group, double* pieces, double* scratch, char* buffers) noexcept nogil
 cdef void combine(const Job* job, Py_ssize_t group, double* pieces, double* scratch) noexcept nogil

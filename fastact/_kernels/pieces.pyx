@@ -13,7 +13,7 @@ from fastact._kernels.jobs cimport (
 from fastact._kernels.layout cimport (
     COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SCRATCH_PER_COLUMN, STATS, STEP, WIDTH, X
 )
-from fastact._kernels.packing cimport load, store
+from fastact._kernels.packing cimport load, load_rows, store, store_rows
 from fastact._kernels.stream cimport end_stream, stream
 from fastact._kernels.ufuncs cimport BlockKernel, run_block
 
@@ -24,6 +24,8 @@ cdef enum:
     # 16384 gained nothing.
     STREAMED_COLUMNS = 1024
     SCRATCH_NUMBERS = 4096
+    # Elements of rows that are packed together: four operands of them stay in the first-level cache.
+    PACKED = 2048
 
 
 # ---- Memory.
@@ -49,12 +51,21 @@ cdef inline Py_ssize_t streamed_rows_of_columns(const Job* job) noexcept nogil:
     return job.piece if job.whole != NULL else min(job.piece, max(<Py_ssize_t>1, STREAMED_COLUMNS // job.tile))
 
 
+cdef inline bint are_rows_packed(const Job* job) noexcept nogil:
+    """Return whether operands are packed for the kernel of whole rows."""
+    return job.whole != NULL and not job.is_columns
+
+
+cdef inline Py_ssize_t rows_packed(const Job* job) noexcept nogil:
+    return max(<Py_ssize_t>1, PACKED // job.all_reduced)
+
+
 cdef inline Py_ssize_t packed_room(const Job* job) noexcept nogil:
     """Return how many elements the buffers of packed operands have."""
     cdef int k
     for k in range(job.operands):
-        if job.is_packed[k]:
-            return (job.operands + 1) * job.piece * job.tile
+        if are_rows_packed(job) and must_be_packed(job, k) or job.is_packed[k]:
+            return (job.operands + 1) * job.piece * job.tile * (rows_packed(job) if are_rows_packed(job) else 1)
     return 0
 
 
@@ -200,7 +211,7 @@ cdef void activate(const Job* job, char* y, Py_ssize_t row_step, Py_ssize_t rows
     """Call the activation's kernel on what the cache still holds."""
     cdef char* args[2]
     cdef Py_ssize_t i
-    if not job.is_columns or row_step == width * job.item:
+    if row_step == width * job.item:
         width *= rows
         rows = 1
     for i in range(rows):
@@ -302,6 +313,51 @@ cdef void run_rows(
             run_block(job.whole, args, lengths)
         first += length
         rows -= length
+
+
+cdef void run_packed_rows(
+    const Job* job, Py_ssize_t first, Py_ssize_t rows, double* scratch, char* buffers
+) noexcept nogil:
+    """As `run_rows`, some rows at a time, packed where they have to be: alone, a row of 32 takes ten times as long."""
+    cdef char* args[MOST_OPERANDS + X]
+    cdef char* memory[MOST_OPERANDS]
+    cdef Py_ssize_t lengths[MOST_OPERANDS + STEP]
+    cdef Py_ssize_t room = rows_packed(job) * job.all_reduced * job.item
+    cdef char* halves = buffers + job.operands * room
+    cdef int inputs = job.operands - job.outputs
+    cdef Py_ssize_t some
+    cdef int k
+    args[PARAMETERS], args[SCRATCH] = <char*>job.parameters, <char*>scratch
+    lengths[ROWS], lengths[KEPT], lengths[COUNT] = job.all_reduced, job.all_kept, 1
+    while rows > 0:
+        some = min(min(rows, rows_packed(job)), last_length(&job.kept) - first % last_length(&job.kept))
+        args[STATS] = <char*>(job.stats + first)
+        lengths[WIDTH] = some
+        for k in range(job.operands):
+            memory[k] = job.data[k]
+        move(&job.kept, 0, job.operands, first, job.kept.count, memory)
+        give_results(job, first, args)
+        for k in range(job.operands):
+            args[X + k] = memory[k]
+            lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
+            if must_be_packed(job, k):
+                args[X + k] = buffers + k * room
+                # Of what is the same for all rows, one is enough.
+                lengths[STEP + k] = 0 if last_step(job, &job.kept, k) == 0 else job.all_reduced
+                if k < inputs:
+                    load_rows(job, k, memory[k], 1 if lengths[STEP + k] == 0 else some, args[X + k], halves)
+        run_block(job.whole, args, lengths)
+        if job.activation != NULL:
+            activate(job, args[X + inputs], lengths[STEP + inputs] * job.item, some, job.all_reduced)
+        for k in range(inputs, job.operands):
+            if must_be_packed(job, k):
+                store_rows(job, k, memory[k], some, args[X + k], halves)
+        first += some
+        rows -= some
+
+
+cdef inline bint must_be_packed(const Job* job, int k) noexcept nogil:
+    return job.is_packed[k] or last_step(job, &job.kept, k) % job.item != 0
 
 
 cdef void run_group(const Job* job, Py_ssize_t group, double* pieces, double* scratch, char* buffers) noexcept nogil:

@@ -21,7 +21,7 @@ from fastact._kernels.jobs cimport (
 )
 from fastact._kernels.layout cimport SHORT_ROW
 from fastact._kernels.operands cimport MOST_AXES, is_computed, may_share_memory
-from fastact._kernels.pieces cimport buffers_for, combine, pieces_room, run_group, run_piece, run_rows, scratch_numbers
+from fastact._kernels.pieces cimport buffers_for, combine, pieces_room, run_group, run_packed_rows, run_piece, run_rows, scratch_numbers
 from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, STREAMED_FROM
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_chunks
 
@@ -211,6 +211,8 @@ cdef void group_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
         return
     if takes_rows(job):
         run_rows(job, first, last - first, scratch, aligned(memory) + pieces_room(job))
+    elif job.whole != NULL and not job.is_columns:
+        run_packed_rows(job, first, last - first, scratch, aligned(memory) + pieces_room(job))
     else:
         for group in range(first, last):
             run_group(job, group, scratch + scratch_numbers(job), scratch, aligned(memory) + pieces_room(job))
