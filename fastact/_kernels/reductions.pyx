@@ -334,26 +334,36 @@ cdef Kernel element_wise(str precision, str name) except NULL:
     return <Kernel>PyCapsule_GetPointer(KERNELS[precision][name], b"void (char **, Py_ssize_t)")
 
 
-cdef int arrange(Job* job, list arrays, tuple axes) except -1:
+cdef int arrange(Job* job, list arrays, tuple axes, bint are_kept_sorted) except -1:
     """Sort the axes into kept and reduced ones, the reduced ones from the longest step to the shortest."""
-    cdef Py_ssize_t steps[MOST_OPERANDS]
     cdef bint is_reduced[MOST_AXES]
-    cdef np.ndarray first = arrays[0]
-    cdef int k, axis, longest, number
-    for axis in range(first.ndim):
-        is_reduced[axis] = False
+    cdef bint is_kept[MOST_AXES]
+    cdef int axis
+    for axis in range(np.PyArray_NDIM(arrays[0])):
+        is_reduced[axis], is_kept[axis] = False, True
     for axis in axes:
-        is_reduced[axis] = True
-    for axis in range(first.ndim):
-        if not is_reduced[axis]:
-            add_axis(job, &job.kept, first.shape[axis], steps_of(job, arrays, axis, steps))
-    for number in range(len(axes)):
-        longest = -1
+        is_reduced[axis], is_kept[axis] = True, False
+    add_axes(job, &job.kept, arrays, is_kept, are_kept_sorted)
+    add_axes(job, &job.reduced, arrays, is_reduced, True)
+    return 0
+
+
+cdef int add_axes(Job* job, Axes* axes, list arrays, bint* is_left, bint are_sorted) except -1:
+    """Append the axes of the first array that are left: in their order, or from the longest step to the shortest."""
+    cdef Py_ssize_t steps[MOST_OPERANDS]
+    cdef np.ndarray first = arrays[0]
+    cdef int axis, next, number
+    for number in range(first.ndim):
+        next = -1
         for axis in range(first.ndim):
-            if is_reduced[axis] and (longest < 0 or distance(first.strides[axis]) > distance(first.strides[longest])):
-                longest = axis
-        is_reduced[longest] = False
-        add_axis(job, &job.reduced, first.shape[longest], steps_of(job, arrays, longest, steps))
+            if is_left[axis] and (
+                next < 0 or (are_sorted and distance(first.strides[axis]) > distance(first.strides[next]))
+            ):
+                next = axis
+        if next < 0:
+            return 0
+        is_left[next] = False
+        add_axis(job, axes, first.shape[next], steps_of(job, arrays, next, steps))
     return 0
 
 
@@ -494,7 +504,8 @@ cdef int run_on(
             job.narrow[k] = element_wise(precision, f"{half}_of_float32")
     for k in range(RESULTS):
         job.results[k] = np.PyArray_BYTES(<np.ndarray>results[k]) if results else NULL
-    arrange(&job, arrays, axes)
+    # The order of the kept elements is that of statistics and results. Of maps it is any: neighbours are to be columns.
+    arrange(&job, arrays, axes, stats is None and not results)
     for k in range(len(parameters)):
         values[k] = parameters[k]
     job.parameters = values
