@@ -526,7 +526,7 @@ def standardized(
 ) -> Any:
     """Do what `standardize` says."""
     function = "standardize"
-    given = real(x, function)
+    given = real(x, function, in_blocks=True)
     axes = normalized_axes(axis, given.array.ndim, function)
     eps = checked_eps(eps, function)
     out = checked_out(out, given.array.shape, given.dtype, function)
