@@ -11,7 +11,8 @@ import numpy as np
 
 from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.operands cimport MOST_AXES, Operand
+from fastact._kernels.operands cimport Operand
+from fastact._kernels.walks cimport Walk, go_on, walk_over
 from fastact._kernels.operands import FLOAT64, computable, kept_shape, numbers_of, single_axis
 from fastact._kernels.statistics import rounded
 
@@ -81,37 +82,8 @@ cdef bint count_targets(Targets targets, Py_ssize_t classes, long long ignored) 
     return True
 
 
-cdef struct Walk:
-    # Along all axes of an array but the classes', in C order.
-    char* place
-    Py_ssize_t step
-    int axes
-    Py_ssize_t index[MOST_AXES]
-    Py_ssize_t length[MOST_AXES]
-    Py_ssize_t steps[MOST_AXES]
-
-
-cdef void start(Walk* walk, np.ndarray x, int channel) noexcept:
-    cdef int axis
-    walk.place, walk.step, walk.axes = np.PyArray_BYTES(x), 0, 0
-    for axis in range(np.PyArray_NDIM(x)):
-        if axis == channel:
-            walk.step = np.PyArray_STRIDE(x, axis)
-        else:
-            walk.index[walk.axes], walk.length[walk.axes] = 0, np.PyArray_DIM(x, axis)
-            walk.steps[walk.axes] = np.PyArray_STRIDE(x, axis)
-            walk.axes += 1
-
-
-cdef inline void go_on(Walk* walk) noexcept:
-    cdef int axis
-    for axis in range(walk.axes - 1, -1, -1):
-        walk.place += walk.steps[axis]
-        walk.index[axis] += 1
-        if walk.index[axis] < walk.length[axis]:
-            return
-        walk.place -= walk.length[axis] * walk.steps[axis]
-        walk.index[axis] = 0
+cdef inline Py_ssize_t step_of_classes(np.ndarray x, Targets targets) noexcept:
+    return np.PyArray_STRIDE(x, targets.channel) if np.PyArray_NDIM(x) else 0
 
 
 cdef np.ndarray picked(np.ndarray x, Targets targets):
@@ -121,12 +93,12 @@ cdef np.ndarray picked(np.ndarray x, Targets targets):
     cdef const np.npy_intp* k = <np.npy_intp*>np.PyArray_DATA(targets.classes)
     cdef const np.npy_bool* counted = <np.npy_bool*>np.PyArray_DATA(targets.is_counted)
     cdef Py_ssize_t i
-    cdef Walk walk
-    start(&walk, x, targets.channel)
+    cdef Py_ssize_t step = step_of_classes(x, targets)
+    cdef Walk walk = walk_over(x, targets.channel)
     for i in range(np.PyArray_SIZE(items)):
         # A row that is ignored may have no elements.
         if counted[i]:
-            memcpy(memory + 2 * i, walk.place + k[i] * walk.step, 2)
+            memcpy(memory + 2 * i, walk.place + k[i] * step, 2)
         else:
             memset(memory + 2 * i, 0, 2)
         go_on(&walk)
@@ -150,11 +122,11 @@ def losses_of(np.ndarray x not None, Targets targets not None, np.ndarray high n
     cdef Py_ssize_t i
     cdef double logit
     cdef char* place
-    cdef Walk walk
-    start(&walk, x, targets.channel)
+    cdef Py_ssize_t step = step_of_classes(x, targets)
+    cdef Walk walk = walk_over(x, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
         if counted[i]:
-            place = walk.place + k[i] * walk.step
+            place = walk.place + k[i] * step
             logit = half[i] if item == 2 else (<double*>place)[0] if item == 8 else (<float*>place)[0]
             y[i] = h[i] - logit + l[i]
         go_on(&walk)
@@ -173,6 +145,7 @@ def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray los
     cdef double* slope = <double*>np.PyArray_DATA(slopes)
     cdef Environment callers = enter_environment()
     cdef Py_ssize_t i, k
+    cdef Py_ssize_t step = step_of_classes(dx, targets)
     cdef const char* values
     cdef Walk walk
     for i in range(np.PyArray_SIZE(loss)):
@@ -180,10 +153,10 @@ def set_targets(np.ndarray dx not None, Targets targets not None, np.ndarray los
     leave_environment(callers)
     slopes = rounded(slopes, (np.PyArray_SIZE(loss),), dx.dtype)
     values = np.PyArray_BYTES(slopes)
-    start(&walk, dx, targets.channel)
+    walk = walk_over(dx, targets.channel)
     for i in range(np.PyArray_SIZE(loss)):
         for k in range(classes[i], classes[i] + 1 if counted[i] else length):
-            memcpy(walk.place + k * walk.step, values + i * item, item)
+            memcpy(walk.place + k * step, values + i * item, item)
         go_on(&walk)
 
 

@@ -1,4 +1,4 @@
-# An array's elements in the order of their indices, whatever its strides: copied to a buffer, or back.
+# An array's elements in the order of their indices, whatever its strides: one by one, or copied to a buffer or back.
 
 from libc.string cimport memcpy
 cimport numpy as np
@@ -18,7 +18,8 @@ cdef struct Walk:
     Py_ssize_t numbers[MOST_AXES]
 
 
-cdef inline Walk walk_over(np.ndarray array) noexcept:
+cdef inline Walk walk_over(np.ndarray array, int without=-1) noexcept:
+    """Return a walk that begins at the first element, and stays there on one of the axes."""
     cdef Walk walk
     cdef Py_ssize_t length, step
     cdef int axis
@@ -26,7 +27,7 @@ cdef inline Walk walk_over(np.ndarray array) noexcept:
     walk.last, walk.lengths[0], walk.steps[0], walk.numbers[0] = 0, 1, walk.item_size, 0
     for axis in range(np.PyArray_NDIM(array)):
         length, step = np.PyArray_DIM(array, axis), np.PyArray_STRIDE(array, axis)
-        if length == 1:
+        if length == 1 or axis == without:
             continue
         if walk.lengths[walk.last] == 1 or walk.steps[walk.last] == length * step:
             length *= walk.lengths[walk.last]
@@ -59,11 +60,27 @@ cdef inline void go_to(Walk* walk, Py_ssize_t index) noexcept nogil:
         index //= walk.lengths[i]
 
 
+cdef inline void turn(Walk* walk) noexcept nogil:
+    """Go from behind the end of an axis to where the next one begins."""
+    cdef int i = walk.last
+    while i > 0 and walk.numbers[i] == walk.lengths[i]:
+        walk.place += walk.steps[i - 1] - walk.lengths[i] * walk.steps[i]
+        walk.numbers[i] = 0
+        i -= 1
+        walk.numbers[i] += 1
+
+
+cdef inline void go_on(Walk* walk) noexcept nogil:
+    """Go to the next element."""
+    walk.place += walk.steps[walk.last]
+    walk.numbers[walk.last] += 1
+    turn(walk)
+
+
 cdef inline void copy_next(Walk* walk, char* buffer, Py_ssize_t n, bint back) noexcept nogil:
     """Copy the next n elements to a buffer or back, and go on behind them."""
     cdef int last = walk.last
     cdef Py_ssize_t step = walk.steps[last], item = walk.item_size, length
-    cdef int i
     while n > 0:
         length = min(n, walk.lengths[last] - walk.numbers[last])
         if step == item and back:
@@ -78,9 +95,4 @@ cdef inline void copy_next(Walk* walk, char* buffer, Py_ssize_t n, bint back) no
         n -= length
         walk.place += length * step
         walk.numbers[last] += length
-        i = last
-        while i > 0 and walk.numbers[i] == walk.lengths[i]:
-            walk.place += walk.steps[i - 1] - walk.lengths[i] * walk.steps[i]
-            walk.numbers[i] = 0
-            i -= 1
-            walk.numbers[i] += 1
+        turn(walk)
