@@ -22,7 +22,7 @@ OVERFLOW = {
     "float64": math.inf,
 }
 
-PLAIN: tuple[type[np.generic], ...] = (np.float32, np.float64)
+PLAIN: tuple[type[np.generic], ...] = (np.float16, np.float32, np.float64)
 PARAMETER = "a real number or an array of real numbers"
 
 

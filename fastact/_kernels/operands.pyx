@@ -16,7 +16,7 @@ from numpy.exceptions import AxisError
 
 from fastact._kernels.arguments import as_array, checked, is_masked
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
-from fastact._kernels.promotion import ARRAY, HALVES
+from fastact._kernels.promotion import ARRAY, is_bfloat16
 
 np.import_array()
 
@@ -67,7 +67,8 @@ cdef class Undisturbed:
 # ---- Types.
 
 def is_half(dtype):
-    return dtype.itemsize == 2 and dtype.name in HALVES
+    # A dtype's name takes 1 us.
+    return dtype.itemsize == 2 and (dtype.type is np.float16 or is_bfloat16(dtype.type))
 
 
 def result_dtype(dtype):

@@ -59,6 +59,16 @@ cdef inline void pack(
         rows -= length
 
 
+cdef inline bint is_dense(const Job* job, int k, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    """Return whether a piece lies in memory as it does in a buffer. (It may lie in segments only if that is one.)"""
+    cdef Py_ssize_t item = job.items[k]
+    return (
+        job.reduced.count < 2
+        and (width == 1 or last_step(job, &job.kept, k) == item)
+        and (rows == 1 or last_step(job, &job.reduced, k) == width * item)
+    )
+
+
 cdef inline void load(
     const Job* job, int k, char* memory, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t width, char* buffer, char* halves
 ) noexcept nogil:
@@ -67,8 +77,10 @@ cdef inline void load(
     if job.widen[k] == NULL:
         pack(job, k, memory, start, rows, width, buffer, False)
         return
-    pack(job, k, memory, start, rows, width, halves, False)
-    args[0], args[1] = halves, buffer
+    args[0], args[1] = memory + start * last_step(job, &job.reduced, k), buffer
+    if not is_dense(job, k, rows, width):
+        pack(job, k, memory, start, rows, width, halves, False)
+        args[0] = halves
     job.widen[k](args, rows * width)
 
 
@@ -80,9 +92,11 @@ cdef inline void store(
     if job.narrow[k] == NULL:
         pack(job, k, memory, start, rows, width, buffer, True)
         return
-    args[0], args[1] = buffer, halves
+    cdef bint is_direct = is_dense(job, k, rows, width)
+    args[0], args[1] = buffer, memory + start * last_step(job, &job.reduced, k) if is_direct else halves
     job.narrow[k](args, rows * width)
-    pack(job, k, memory, start, rows, width, halves, True)
+    if not is_direct:
+        pack(job, k, memory, start, rows, width, halves, True)
 
 
 cdef inline bint are_rows_dense(const Job* job, int k) noexcept nogil:
