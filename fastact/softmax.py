@@ -13,6 +13,7 @@ from fastact._kernels.operands import Operand, Output, checked_out, kept_shape, 
 from fastact._kernels.reductions import run
 from fastact._kernels.statistics import rounded_sum, statistics
 from fastact._kernels.targets import Targets, checked_targets, losses_of, reduced
+from fastact.fuse import fuse
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -29,11 +30,17 @@ EXP_SUMS = 5
 PIECE = 3
 
 
+@fuse
+def negative(x: Any) -> Any:
+    # np.negative of NumPy 2.4 writes wrong numbers where float32 elements are 16 bytes apart.
+    return -x
+
+
 def mapped(function: str, x: Operand, axis: Axis, out: Any, kernels: str, is_negated: bool = False) -> Any:
     """Return an array of the shape of x computed with the sums of exp(x) along the axes, or of exp(-x)."""
     axes = normalized_axes(axis, x.array.ndim, function)
     target = Output(checked_out(out, x.array.shape, x.dtype, function), x.array.shape, x, [x.array])
-    source = np.negative(x.array, out=target.array) if is_negated else x.array
+    source = negative(x.array, out=target.array) if is_negated else x.array
     run("exp_sums", [source, target.array], 1, axes, None, piece_numbers=PIECE, apply=kernels, stats_numbers=EXP_SUMS)
     return target.result()
 
