@@ -236,7 +236,7 @@ def test_softmax_of_special_values(row, dtype):
 @pytest.mark.parametrize("step", [-4, -3, -1, 2, 4, 5])
 @each_dtype
 def test_softmin_in_place_of_any_step(step, dtype):
-    """NumPy's own negation fails for float32 in steps of 4: test_numpys_negation says since when it does not."""
+    """NumPy's own negation fails for float32 in steps of 4."""
     x = normal(500, dtype)[::step]
     expected = fastact.softmin(x.copy())
     assert_same_bits(fastact.softmin(x, out=x).copy(), expected)
