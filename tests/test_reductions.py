@@ -1997,24 +1997,31 @@ def test_parts_of_rows_beyond_the_caches(columns):
 
 
 @pytest.mark.parametrize("columns", [20, 40, 300, 1500])
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_softmax_of_columns_beyond_the_caches(name, columns):
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "normalize"])
+def test_functions_of_columns_beyond_the_caches(name, columns):
     """What goes past the caches is what stays there, in place; what is between two rows is left as it is."""
-    function = getattr(fastact, name)
     wide = np.resize(normal((331, columns + 13), np.float32), (2**23 // columns + 3, columns + 13))
-    x = wide[:, 5:-8].copy()
-    expected = x.copy()
-    function(expected, 0, out=expected)
-    memory = np.full(x.size + 40, 77, np.float32)
-    function(x, 0, out=memory[17 : 17 + x.size].reshape(x.shape))
-    assert_same_bits(memory[17 : 17 + x.size].reshape(x.shape), expected)
-    assert (memory[:17] == 77).all()
-    assert (memory[17 + x.size :] == 77).all()
-    out = np.full_like(wide, 77)
-    function(wide[:, 5:-8], 0, out=out[:, 6:-7])
-    assert_same_bits(out[:, 6:-7].copy(), expected)
-    assert (out[:, :6] == 77).all()
-    assert (out[:, -7:] == 77).all()
+    weights = normal((2, len(wide)), np.float32, 1) if name == "layer_norm" else ()
+
+    def function(x, out):
+        getattr(fastact, name)(x, *weights, axis=0, out=out)
+
+    # The square of the second is beyond float32.
+    for largest in (1, 1e30):
+        wide[:, 7] *= np.float32(largest)
+        x = wide[:, 5:-8].copy()
+        expected = x.copy()
+        function(expected, expected)
+        memory = np.full(x.size + 40, 77, np.float32)
+        function(x, memory[17 : 17 + x.size].reshape(x.shape))
+        assert_same_bits(memory[17 : 17 + x.size].reshape(x.shape), expected)
+        assert (memory[:17] == 77).all()
+        assert (memory[17 + x.size :] == 77).all()
+        out = np.full_like(wide, 77)
+        function(wide[:, 5:-8], out[:, 6:-7])
+        assert_same_bits(out[:, 6:-7].copy(), expected)
+        assert (out[:, :6] == 77).all()
+        assert (out[:, -7:] == 77).all()
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((3, 150_001), 0), ((140_000, 5), 1), ((2, 70_000, 3), (0, 2))])

@@ -20,6 +20,7 @@ cdef real center_of_32(const real* x, size step) noexcept nogil
 cdef (wide, wide) moments_of_32(const real* x, size step, wide c) noexcept nogil
 cdef bint chains_suffice(wide n, wide total, wide square, wide eps) noexcept nogil
 cdef real squares_of_4(const real* x, size step) noexcept nogil
+cdef real squares_of_8(const real* x, size step) noexcept nogil
 cdef real squares_of_16(const real* x, size step) noexcept nogil
 cdef real squares_of_32(const real* x, size step) noexcept nogil
 cdef void fold_chains(wide* total, wide* other, size rows) noexcept nogil

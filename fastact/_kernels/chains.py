@@ -108,10 +108,12 @@ def squares_of_4(x, step):
     )
 
 
+def squares_of_8(x, step):
+    return squares_of_4(x, step) + squares_of_4(x + 4 * step, step)
+
+
 def squares_of_16(x, step):
-    low = squares_of_4(x, step) + squares_of_4(x + 4 * step, step)
-    high = squares_of_4(x + 8 * step, step) + squares_of_4(x + 12 * step, step)
-    return low + high
+    return squares_of_8(x, step) + squares_of_8(x + 8 * step, step)
 
 
 def squares_of_32(x, step):

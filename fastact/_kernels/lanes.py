@@ -132,6 +132,20 @@ def clear(total, low, width):
         low[j] = 0.0
 
 
+def are_one_block(width, step_x, step_y):
+    """Return whether rows that go past the caches are one block of neighbours.
+
+    What is known of the columns of wider ones would leave the first-level cache no room for what was fetched: these go
+    strip by strip.
+    """
+    return step_x == width and step_y == width and width <= MOST_COLUMNS_OF_BLOCK
+
+
+def edge_of_strip(y, strip, width):
+    """Return in which column of a row a strip begins: at a whole cache line, but for the first one and the end."""
+    return min(width, strip * STRIP + before_line(y)) if strip > 0 else 0
+
+
 def log1p_parts(rest, rest_low):
     """Return (high, low): their sum is log(1 + rest + rest_low) to 2**-58, for rest >= 0.
 

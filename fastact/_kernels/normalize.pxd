@@ -27,8 +27,12 @@ cdef void normalize_long_columns(
     real lowest
 ) noexcept nogil
 cdef void normalize_columns_past_caches(
-    const real* x, output y, size n, size period, const real* mean, const real* scale, const real* bias, real lowest,
-    output room
+    const real* x, output y, size n, size period, size ahead, const real* mean, const real* scale, const real* bias,
+    real lowest, output room
+) noexcept nogil
+cdef void normalize_past_caches(
+    const real* x, size step_x, output y, size step_y, size rows, size width, size period, const real* mean,
+    const real* scale, const real* bias, real lowest, output room
 ) noexcept nogil
 cdef void normalize_parts(
     wide* stats, size kept, size width, output mean, output scale, output bias
@@ -48,7 +52,12 @@ cdef void affine_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* scale, const real* shift, real lowest
 ) noexcept nogil
 cdef void affine_columns_past_caches(
-    const real* x, output y, size n, size period, const real* scale, const real* shift, real lowest, output room
+    const real* x, output y, size n, size period, size ahead, const real* scale, const real* shift, real lowest,
+    output room
+) noexcept nogil
+cdef void affine_past_caches(
+    const real* x, size step_x, output y, size step_y, size rows, size width, size period, const real* scale,
+    const real* shift, real lowest, output room
 ) noexcept nogil
 cdef void affine_parts(const wide* stats, size kept, size width, output scale, output shift) noexcept nogil
 @cython.locals(is_streamed=bint)
@@ -73,7 +82,27 @@ cdef void layer_norm_long_columns(
     const real* x, output y, size width, size ahead, size later, const real* mean, const real* scale, const real* rest,
     real weight, real bias
 ) noexcept nogil
-@cython.locals(is_streamed=bint, source="const real*")
+cdef void weigh_over_rows(
+    const real* x, output y, size n, size column, size width, const real* mean, const real* scale, const real* rest,
+    const real* weight, size weight_step, const real* bias, size bias_step
+) noexcept nogil
+cdef void weigh_two_rows(
+    const real* x, output y, size some, const real* mean, const real* scale, const real* rest, real weight,
+    real next_weight, real bias, real next_bias
+) noexcept nogil
+cdef void layer_norm_columns_past_caches(
+    const real* x, output y, size n, size ahead, const real* mean, const real* scale, const real* rest, real weight,
+    real bias, output room
+) noexcept nogil
+cdef void layer_norm_block_past_caches(
+    const real* x, output y, size rows, size width, const real* mean, const real* scale, const real* rest,
+    const real* weight, size weight_step, const real* bias, size bias_step, output room
+) noexcept nogil
+cdef void layer_norm_past_caches(
+    const real* x, size step_x, output y, size step_y, size rows, size width, const real* mean, const real* scale,
+    const real* rest, const real* weight, size weight_step, const real* bias, size bias_step, output room
+) noexcept nogil
+@cython.locals(is_streamed=bint, source="const real*", rows=size)
 cdef void layer_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void group_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void group_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil

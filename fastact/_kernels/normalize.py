@@ -134,11 +134,11 @@ def repeat(numbers_of_columns, width, times):
             numbers_of_columns[i * width + j] = numbers_of_columns[j]
 
 
-def normalize_columns_past_caches(x, y, n, period, mean, scale, bias, lowest, room):
+def normalize_columns_past_caches(x, y, n, period, ahead, mean, scale, bias, lowest, room):
     """Write n neighbours past the caches, by whole cache lines; their columns begin again after `period`.
 
     Two lines at a time: while the next are calculated, the memory takes them. Where the caller stores 16 at a time,
-    and calls for these, (16384, 256) take 1.5 times as long.
+    and calls for these, (16384, 256) take 1.5 times as long. What is `ahead` elements further on is read next.
     """
     first = min(n, before_line(y))
     blocks = (n - first) // LANES
@@ -147,17 +147,44 @@ def normalize_columns_past_caches(x, y, n, period, mean, scale, bias, lowest, ro
         i = first + block * LANES
         column = i % period
         normalize_columns(x + i, room, LANES, mean + column, scale + column, bias + column, lowest)
-        stream_lanes(y + i, room, x + i + STREAMED_AHEAD)
+        stream_lanes(y + i, room, x + i + ahead)
     i = first + blocks * LANES
     column = i % period
     normalize_columns(x + i, y + i, n - i, mean + column, scale + column, bias + column, lowest)
 
 
+def normalize_past_caches(x, step_x, y, step_y, rows, width, period, mean, scale, bias, lowest, room):
+    """Write rows past the caches: as one block, or strip by strip, ROWS_OF_STRIP rows at a time."""
+    if are_one_block(width, step_x, step_y):
+        n = rows * width
+        normalize_columns_past_caches(x, y, n, period, STREAMED_AHEAD, mean, scale, bias, lowest, room)
+        rows = 0
+    for some in range((rows + ROWS_OF_STRIP - 1) // ROWS_OF_STRIP):
+        for strip in range((width + STRIP - 1) // STRIP):
+            for i in range(some * ROWS_OF_STRIP, min(rows, (some + 1) * ROWS_OF_STRIP)):
+                row = y + i * step_y
+                j, end = edge_of_strip(row, strip, width), edge_of_strip(row, strip + 1, width)
+                normalize_columns_past_caches(
+                    x + i * step_x + j,
+                    row + j,
+                    end - j,
+                    width,
+                    STRIPS_AHEAD * step_x,
+                    mean + j,
+                    scale + j,
+                    bias + j,
+                    lowest,
+                    room,
+                )
+
+
 def normalize_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
     rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
-    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together, lengths[COUNT])
-    mean, scale, bias, room = scratch, scratch + times * width, scratch + 2 * times * width, scratch + 3 * times * width
+    times = periods(width, together, lengths[COUNT])
+    # First, and so at a cache line: else what was written there cannot be read at once.
+    room = reals(numbers(args, SCRATCH))
+    mean, scale, bias = room + LANES, room + LANES + times * width, room + LANES + 2 * times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
     stats, kept, are_far = numbers(args, STATS), lengths[KEPT], numbers(args, SCRATCH) + 3 * times * width + LANES
@@ -176,10 +203,8 @@ def normalize_apply_columns(args, lengths):
             normalize_columns(y + i * step_y, y + i * step_y, width, mean, scale, bias, lowest)
         rows = 0
     if lengths[COUNT] < 0 and rows > 0:
-        longest = rows * width if step_x == width and step_y == width else width
-        for i in range(rows * width // longest):
-            some_x, some_y = x + i * step_x, y + i * step_y
-            normalize_columns_past_caches(some_x, some_y, longest, together * width, mean, scale, bias, lowest, room)
+        period = together * width
+        normalize_past_caches(x, step_x, y, step_y, rows, width, period, mean, scale, bias, lowest, room)
         rows = 0
     for block in range(rows // together):
         i = block * together
@@ -244,7 +269,7 @@ def affine_parts(stats, kept, width, scale, shift):
         scale[j], shift[j] = narrow(stats[j]), narrow(stats[kept + j])
 
 
-def affine_columns_past_caches(x, y, n, period, scale, shift, lowest, room):
+def affine_columns_past_caches(x, y, n, period, ahead, scale, shift, lowest, room):
     """As `normalize_columns_past_caches`."""
     first = min(n, before_line(y))
     blocks = (n - first) // LANES
@@ -253,17 +278,33 @@ def affine_columns_past_caches(x, y, n, period, scale, shift, lowest, room):
         i = first + block * LANES
         column = i % period
         affine_columns(x + i, room, LANES, scale + column, shift + column, lowest)
-        stream_lanes(y + i, room, x + i + STREAMED_AHEAD)
+        stream_lanes(y + i, room, x + i + ahead)
     i = first + blocks * LANES
     column = i % period
     affine_columns(x + i, y + i, n - i, scale + column, shift + column, lowest)
 
 
+def affine_past_caches(x, step_x, y, step_y, rows, width, period, scale, shift, lowest, room):
+    """As `normalize_past_caches`."""
+    if are_one_block(width, step_x, step_y):
+        affine_columns_past_caches(x, y, rows * width, period, STREAMED_AHEAD, scale, shift, lowest, room)
+        rows = 0
+    for some in range((rows + ROWS_OF_STRIP - 1) // ROWS_OF_STRIP):
+        for strip in range((width + STRIP - 1) // STRIP):
+            for i in range(some * ROWS_OF_STRIP, min(rows, (some + 1) * ROWS_OF_STRIP)):
+                row, source = y + i * step_y, x + i * step_x
+                j, end = edge_of_strip(row, strip, width), edge_of_strip(row, strip + 1, width)
+                ahead = STRIPS_AHEAD * step_x
+                affine_columns_past_caches(
+                    source + j, row + j, end - j, width, ahead, scale + j, shift + j, lowest, room
+                )
+
+
 def affine_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
     rows, width, together = lengths[ROWS], lengths[WIDTH], rows_together(lengths)
-    scratch, times = reals(numbers(args, SCRATCH)), periods(width, together, lengths[COUNT])
-    scale, shift, room = scratch, scratch + times * width, scratch + 2 * times * width
+    room, times = reals(numbers(args, SCRATCH)), periods(width, together, lengths[COUNT])
+    scale, shift = room + LANES, room + LANES + times * width
     lowest, later = narrow(numbers(args, PARAMETERS)[1]), max(1, LONG_STRETCH // width)
     is_streamed = lengths[COUNT] == 0
     if not is_streamed:
@@ -271,11 +312,7 @@ def affine_apply_columns(args, lengths):
         repeat(scale, width, times)
         repeat(shift, width, times)
     if lengths[COUNT] < 0:
-        longest = rows * width if step_x == width and step_y == width else width
-        for i in range(rows * width // longest):
-            affine_columns_past_caches(
-                x + i * step_x, y + i * step_y, longest, together * width, scale, shift, lowest, room
-            )
+        affine_past_caches(x, step_x, y, step_y, rows, width, together * width, scale, shift, lowest, room)
         rows = 0
     for block in range(rows // together):
         i = block * together
@@ -377,20 +414,114 @@ def layer_norm_long_columns(x, y, width, ahead, later, mean, scale, rest, weight
     weigh_normalized_columns(x + j, y + j, width - j, mean + j, scale + j, rest + j, weight, bias)
 
 
+def weigh_over_rows(x, y, n, column, width, mean, scale, rest, weight, weight_step, bias, bias_step):
+    """Normalize n neighbours that begin in a column, and go on in the next rows."""
+    for row in range((column + n + width - 1) // width):
+        first = max(column, row * width)
+        some = min(column + n, (row + 1) * width) - first
+        j, k = first - column, first - row * width
+        w, b = weight[row * weight_step], bias[row * bias_step]
+        weigh_normalized_columns(x + j, y + j, some, mean + k, scale + k, rest + k, w, b)
+
+
+def weigh_two_rows(x, y, some, mean, scale, rest, weight, next_weight, bias, next_bias):
+    """Normalize LANES neighbours of which only some are of the first row; columns' numbers begin again behind it."""
+    for j in range(LANES):
+        w, b = weight if j < some else next_weight, bias if j < some else next_bias
+        y[j] = fma(normalized(x[j], mean[j], scale[j], rest[j]), w, b)
+
+
+def layer_norm_columns_past_caches(x, y, n, ahead, mean, scale, rest, weight, bias, room):
+    """Write n neighbours of a row past the caches, see `normalize_columns_past_caches`."""
+    first = min(n, before_line(y))
+    blocks = (n - first) // LANES
+    weigh_normalized_columns(x, y, first, mean, scale, rest, weight, bias)
+    for block in range(blocks):
+        i = first + block * LANES
+        weigh_normalized_columns(x + i, room, LANES, mean + i, scale + i, rest + i, weight, bias)
+        stream_lanes(y + i, room, x + i + ahead)
+    i = first + blocks * LANES
+    weigh_normalized_columns(x + i, y + i, n - i, mean + i, scale + i, rest + i, weight, bias)
+
+
+def layer_norm_block_past_caches(x, y, rows, width, mean, scale, rest, weight, weight_step, bias, bias_step, room):
+    """Do the same with rows without gaps: cache lines go over their ends."""
+    n = rows * width
+    done = min(n, before_line(y))
+    weigh_over_rows(x, y, done, 0, width, mean, scale, rest, weight, weight_step, bias, bias_step)
+    for row in range(rows):
+        column = done - row * width
+        w, b = weight + row * weight_step, bias + row * bias_step
+        blocks = max(0, width - column) // LANES
+        for block in range(blocks):
+            j = column + block * LANES
+            weigh_normalized_columns(x + row * width + j, room, LANES, mean + j, scale + j, rest + j, w[0], b[0])
+            stream_lanes(y + row * width + j, room, x + row * width + j + STREAMED_AHEAD)
+        done = done + blocks * LANES
+        if done < (row + 1) * width and done + LANES <= n:
+            j = done - row * width
+            if width < LANES:
+                weigh_over_rows(x + done, room, LANES, j, width, mean, scale, rest, w, weight_step, b, bias_step)
+            else:
+                next_w, next_b = w[weight_step], b[bias_step]
+                weigh_two_rows(x + done, room, width - j, mean + j, scale + j, rest + j, w[0], next_w, b[0], next_b)
+            stream_lanes(y + done, room, x + done + STREAMED_AHEAD)
+            done = done + LANES
+    row = done // width
+    w, b = weight + row * weight_step, bias + row * bias_step
+    weigh_over_rows(x + done, y + done, n - done, done % width, width, mean, scale, rest, w, weight_step, b, bias_step)
+
+
+def layer_norm_past_caches(
+    x, step_x, y, step_y, rows, width, mean, scale, rest, weight, weight_step, bias, bias_step, room
+):
+    """As `normalize_past_caches`."""
+    if are_one_block(width, step_x, step_y):
+        layer_norm_block_past_caches(x, y, rows, width, mean, scale, rest, weight, weight_step, bias, bias_step, room)
+        rows = 0
+    for some in range((rows + ROWS_OF_STRIP - 1) // ROWS_OF_STRIP):
+        for strip in range((width + STRIP - 1) // STRIP):
+            for i in range(some * ROWS_OF_STRIP, min(rows, (some + 1) * ROWS_OF_STRIP)):
+                row = y + i * step_y
+                j, end = edge_of_strip(row, strip, width), edge_of_strip(row, strip + 1, width)
+                layer_norm_columns_past_caches(
+                    x + i * step_x + j,
+                    row + j,
+                    end - j,
+                    STRIPS_AHEAD * step_x,
+                    mean + j,
+                    scale + j,
+                    rest + j,
+                    weight[i * weight_step],
+                    bias[i * bias_step],
+                    room,
+                )
+
+
 def layer_norm_apply_columns(args, lengths):
     """Take one weight and one bias for each row of columns."""
     x, weight, bias, y = operand(args, X), operand(args, X + 1), operand(args, X + 2), output_of(args, X + 3)
-    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH)
-    mean, scale, rest = reals(scratch), reals(scratch + width), reals(scratch + 2 * width)
+    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 3], lengths[WIDTH], numbers(args, SCRATCH) + LANES
+    weight_step, bias_step, rows = lengths[STEP + 1], lengths[STEP + 2], lengths[ROWS]
+    times = periods(width, 1, lengths[COUNT])
+    mean, scale, rest = reals(scratch), reals(scratch + times * width), reals(scratch + 2 * times * width)
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
-    stats, kept, are_far = numbers(args, STATS), lengths[KEPT], scratch + 3 * width
-    near, power = are_far + 1, reals(are_far + 1 + 6 * width)
+    stats, kept, are_far = numbers(args, STATS), lengths[KEPT], scratch + 3 * times * width
+    near, power, room = are_far + 1, reals(are_far + 1 + 6 * width), reals(numbers(args, SCRATCH))
     if not is_streamed:
         are_far[0] = far_deviations(stats + 3 * kept, width)
         if are_far[0] > 0.0:
             stats, kept = near_stats(stats, kept, width, near, power), width
         layer_norm_parts(stats, kept, width, mean, scale, rest)
-    for i in range(lengths[ROWS]):
+        repeat(mean, width, times)
+        repeat(scale, width, times)
+        repeat(rest, width, times)
+    if lengths[COUNT] < 0 and are_far[0] == 0.0:
+        layer_norm_past_caches(
+            x, step_x, y, step_y, rows, width, mean, scale, rest, weight, weight_step, bias, bias_step, room
+        )
+        rows = 0
+    for i in range(rows):
         source = x + i * step_x
         if are_far[0] > 0.0:
             scale_columns(x + i * step_x, y + i * step_y, width, power)
@@ -404,8 +535,8 @@ def layer_norm_apply_columns(args, lengths):
             mean,
             scale,
             rest,
-            weight[i * lengths[STEP + 1]],
-            bias[i * lengths[STEP + 2]],
+            weight[i * weight_step],
+            bias[i * bias_step],
         )
 
 

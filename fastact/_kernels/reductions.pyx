@@ -41,6 +41,8 @@ cdef enum:
     LONG_PIECE_ROWS = 1024
     # Neighbouring rows of memory are read in long stretches: of 1024 columns at twice the speed of 256, beyond the cache.
     TILE = 1024
+    # The same beyond the caches, where results go past them.
+    FAR_TILE = 4096
     # Tiles of columns with so few rows that what is known of each column counts: it stays in the first-level cache, and
     # while it is made the memory brings what was fetched. (16, 2M) takes 0.77 of the time that it takes in tiles of 1024.
     SHORT_COLUMN = 64
@@ -112,7 +114,7 @@ cdef void cut(Job* job) noexcept nogil:
         job.piece = PIECE_ROWS if job.reduces else PIECE_ROWS // 4
         if job.is_read_once and is_in_place and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL:
             job.piece = LONG_PIECE_ROWS
-        job.tile = TILE
+        job.tile = FAR_TILE if job.outputs > 0 and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL else TILE
         if job.whole != NULL and job.outputs == 0 and job.all_reduced > PIECE_ROWS:
             # What is not read again goes by in long stretches of memory; a piece and the next one stay in the cache.
             job.whole = NULL
@@ -297,7 +299,7 @@ cdef dict FOUND = {}
 # Kernels with so many operations that columns beside whole vectors take longer than a vector of them: see `run_columns`.
 LONG = {"exp_sums", "moments", "normal_products", "weighted_products", "softmax", "grad_cross_entropy", "grad_log_softmax"}
 # Those of columns that write past the caches themselves.
-STREAMING = {"affine", "normalize", "softmax"}
+STREAMING = {"affine", "normalize", "softmax", "layer_norm", "norm_2", "scale"}
 # Those of whole columns that compute once what takes long, in pieces twice: columns may be longer. softmax of (4096, 256)
 # takes 0.8 of the time; log_softmax, which subtracts in the end, 1.2.
 KEEPING_TERMS = {"softmax"}

@@ -46,6 +46,19 @@ cdef void add_16_squares_of_columns(const real* x, size step, size width, wides 
 cdef void add_16_squares_of_columns_ahead(
     const real* x, size step, size width, size ahead, wides total
 ) noexcept nogil
+cdef void squares_of_8_columns(const real* x, size step, size width, output few) noexcept nogil
+cdef void add_8_more_squares(
+    const real* x, size step, size width, const real* few, wides total
+) noexcept nogil
+cdef void squares_of_8_far_rows(
+    const real* x, size step, size width, size ahead, output few
+) noexcept nogil
+cdef void add_8_more_far_rows(
+    const real* x, size step, size width, size ahead, const real* few, wides total
+) noexcept nogil
+cdef void squares_of_far_columns(
+    const real* x, size step, size rows, size width, real* few, wide* total
+) noexcept nogil
 cdef void chained_squares_of_columns(
     const real* x, size step, size rows, size width, bint is_fetched, size pieces, wide* total
 ) noexcept nogil
@@ -112,7 +125,13 @@ cdef void scale_long_columns(
 cdef bint factors_of_columns(
     const wide* stats, size kept, size width, output factor, output power
 ) noexcept nogil
-@cython.locals(is_streamed=bint)
+cdef void scale_columns_past_caches(
+    const real* x, output y, size n, size period, size ahead, const real* factor, output room
+) noexcept nogil
+cdef void scale_past_caches(
+    const real* x, size step_x, output y, size step_y, size rows, size width, const real* factor, output room
+) noexcept nogil
+@cython.locals(is_streamed=bint, rows=size)
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
 cdef void weigh_row(const real* x, const real* weight, output y, size n, real factor) noexcept nogil

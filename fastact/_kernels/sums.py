@@ -224,6 +224,48 @@ def add_16_squares_of_columns_ahead(x, step, width, ahead, total):
     add_16_squares_of_columns(x + j, step, width - j, total + j)
 
 
+def squares_of_8_columns(x, step, width, few):
+    for j in range(width):
+        few[j] = squares_of_8(x + j, step)
+
+
+def add_8_more_squares(x, step, width, few, total):
+    for j in range(width):
+        total[j] = total[j] + (few[j] + squares_of_8(x + j, step))
+
+
+def squares_of_8_far_rows(x, step, width, ahead, few):
+    """Fetch eight rows that are `ahead`, see `add_8_far_rows`."""
+    for tile in range(width // LANES):
+        j = tile * LANES
+        fetch_rows(x + ahead, step, width, 8 * j, 8)
+        squares_of_8_columns(x + j, step, LANES, few + j)
+    j = width // LANES * LANES
+    fetch_rows(x + ahead, step, width, 8 * j, (width - j) // 4)
+    squares_of_8_columns(x + j, step, width - j, few + j)
+
+
+def add_8_more_far_rows(x, step, width, ahead, few, total):
+    for tile in range(width // LANES):
+        j = tile * LANES
+        fetch_rows(x + ahead, step, width, 8 * j, 8)
+        add_8_more_squares(x + j, step, LANES, few + j, total + j)
+    j = width // LANES * LANES
+    fetch_rows(x + ahead, step, width, 8 * j, (width - j) // 4)
+    add_8_more_squares(x + j, step, width - j, few + j, total + j)
+
+
+def squares_of_far_columns(x, step, rows, width, few, total):
+    """As `chained_squares_of_columns`, of arrays beyond the caches: eight rows at a time, in the order of memory."""
+    ahead = max(8, FAR_AHEAD // width // 8 * 8) * step
+    clear(total, total, width)
+    for i in range(rows // 16):
+        squares_of_8_far_rows(x + 16 * i * step, step, width, ahead, few)
+        add_8_more_far_rows(x + (16 * i + 8) * step, step, width, ahead, few, total)
+    for i in range(rows // 16 * 16, rows):
+        add_row(square_of, x + i * step, width, total)
+
+
 def chained_squares_of_columns(x, step, rows, width, is_fetched, pieces, total):
     clear(total, total, width)
     for i in range(rows // 16):
@@ -266,6 +308,9 @@ def squares_of_columns(args, lengths, least):
     total = numbers(args, PIECES)
     if SUM_ROUNDS > ZERO:
         exact_sum_of_columns(square_of, x, step, rows, width, are_fetched(lengths), total, numbers(args, SCRATCH))
+    elif are_beyond_caches(lengths):
+        squares_of_far_columns(x, step, rows, width, reals(numbers(args, SCRATCH)), total)
+        squares_without_chains(x, step, rows, width, total, numbers(args, SCRATCH))
     else:
         first, pieces = unaligned_columns(x, step, width), lengths[COUNT]
         rest = width - first
@@ -585,14 +630,46 @@ def factors_of_columns(stats, kept, width, factor, power):
     return is_far
 
 
+def scale_columns_past_caches(x, y, n, period, ahead, factor, room):
+    """As `normalize_columns_past_caches`."""
+    first = min(n, before_line(y))
+    blocks = (n - first) // LANES
+    scale_columns(x, y, first, factor)
+    for block in range(blocks):
+        i = first + block * LANES
+        scale_columns(x + i, room, LANES, factor + i % period)
+        stream_lanes(y + i, room, x + i + ahead)
+    i = first + blocks * LANES
+    scale_columns(x + i, y + i, n - i, factor + i % period)
+
+
+def scale_past_caches(x, step_x, y, step_y, rows, width, factor, room):
+    """As `normalize_past_caches`."""
+    if are_one_block(width, step_x, step_y):
+        scale_columns_past_caches(x, y, rows * width, width, STREAMED_AHEAD, factor, room)
+        rows = 0
+    for some in range((rows + ROWS_OF_STRIP - 1) // ROWS_OF_STRIP):
+        for strip in range((width + STRIP - 1) // STRIP):
+            for i in range(some * ROWS_OF_STRIP, min(rows, (some + 1) * ROWS_OF_STRIP)):
+                row, source = y + i * step_y, x + i * step_x
+                j, end = edge_of_strip(row, strip, width), edge_of_strip(row, strip + 1, width)
+                ahead = STRIPS_AHEAD * step_x
+                scale_columns_past_caches(source + j, row + j, end - j, width, ahead, factor + j, room)
+
+
 def scale_apply_columns(args, lengths):
     x, y, step_x, step_y = operand(args, X), output_of(args, X + 1), lengths[STEP], lengths[STEP + 1]
-    width, scratch = lengths[WIDTH], numbers(args, SCRATCH)
-    factor, power, are_far = reals(scratch), reals(scratch + width), scratch + 2 * width
+    rows, width, scratch = lengths[ROWS], lengths[WIDTH], numbers(args, SCRATCH) + LANES
+    room, times = reals(numbers(args, SCRATCH)), periods(width, 1, lengths[COUNT])
+    factor, are_far, power = reals(scratch), scratch + times * width, reals(scratch + times * width + 1)
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
     if not is_streamed:
         are_far[0] = factors_of_columns(numbers(args, STATS), lengths[KEPT], width, factor, power)
-    for i in range(lengths[ROWS]):
+        repeat(factor, width, times)
+    if lengths[COUNT] < 0 and are_far[0] == 0.0:
+        scale_past_caches(x, step_x, y, step_y, rows, width, factor, room)
+        rows = 0
+    for i in range(rows):
         source, target, ahead = x + i * step_x, y + i * step_y, later * step_x if is_streamed else 0
         if are_far[0] > 0.0:
             scale_columns(source, target, width, power)
