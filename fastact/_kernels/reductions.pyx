@@ -41,8 +41,8 @@ cdef enum:
     LONG_PIECE_ROWS = 1024
     # Neighbouring rows of memory are read in long stretches: of 1024 columns at twice the speed of 256, beyond the cache.
     TILE = 1024
-    # The same beyond the caches, where results go past them.
-    FAR_TILE = 4096
+    # The same of kernels that write past the caches, and go through it in strips.
+    STREAMED_TILE = 4096
     # Tiles of columns with so few rows that what is known of each column counts: it stays in the first-level cache, and
     # while it is made the memory brings what was fetched. (16, 2M) takes 0.77 of the time that it takes in tiles of 1024.
     SHORT_COLUMN = 64
@@ -89,8 +89,8 @@ cdef void add_axis(Job* job, Axes* axes, Py_ssize_t length, const Py_ssize_t* st
         axes.step[k][last] = steps[k]
 
 
-cdef void cut(Job* job) noexcept nogil:
-    """Choose rows or columns, the pieces, and what is to be packed."""
+cdef void cut(Job* job, Py_ssize_t tile) noexcept nogil:
+    """Choose rows or columns, the pieces, and what is to be packed; tiles of columns are at most so wide."""
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
     cdef Py_ssize_t reduced_step = last_step(job, &job.reduced, 0)
     cdef Py_ssize_t segment = last_length(&job.reduced)
@@ -114,7 +114,7 @@ cdef void cut(Job* job) noexcept nogil:
         job.piece = PIECE_ROWS if job.reduces else PIECE_ROWS // 4
         if job.is_read_once and is_in_place and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL:
             job.piece = LONG_PIECE_ROWS
-        job.tile = FAR_TILE if job.outputs > 0 and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL else TILE
+        job.tile = tile
         if job.whole != NULL and job.outputs == 0 and job.all_reduced > PIECE_ROWS:
             # What is not read again goes by in long stretches of memory; a piece and the next one stay in the cache.
             job.whole = NULL
@@ -178,8 +178,8 @@ cdef bint is_overwritten(const Job* job, int input) noexcept nogil:
     return False
 
 
-cdef bint are_large(const Job* job, Py_ssize_t size) noexcept nogil:
-    """Return whether the arrays have so many bytes, too many for the caches, and the only output memory of its own."""
+cdef bint are_large(const Job* job, int arrays, Py_ssize_t size) noexcept nogil:
+    """Return whether so many arrays have so many bytes, too many for the caches, and the only output its own memory."""
     cdef int out = job.operands - 1
     cdef int k
     for k in range(out):
@@ -188,7 +188,7 @@ cdef bint are_large(const Job* job, Py_ssize_t size) noexcept nogil:
     return (
         CAN_STREAM
         and job.outputs == 1
-        and job.operands * job.all_kept * job.all_reduced * job.item >= size
+        and arrays * job.all_kept * job.all_reduced * job.item >= size
     )
 
 
@@ -523,24 +523,29 @@ cdef int run_on(
     # Rows or columns decides about the kernels, whether there is one for all decides about the cut.
     job.whole = NULL
     job.keeps_terms = False
-    cut(&job)
+    cut(&job, TILE)
     kind = job.is_columns
     if found.whole[kind] != NULL:
         job.whole = found.whole[kind]
         job.keeps_terms = found.keeps_terms
-        cut(&job)
-    job.reduce = found.reduce[kind]
-    job.combine = found.combine
-    job.apply = found.apply[kind]
+        cut(&job, TILE)
     job.is_in_one_go = job.whole != NULL or (reduces and job.all_reduced * job.tile <= WHOLE) or (
         # Results are not read again.
         job.results[0] != NULL and job.piece_count == 1
     )
-    job.is_streamed = takes_rows(&job) and are_large(&job, BEYOND_CACHES) and are_rows_one_block(&job)
-    job.are_columns_streamed = job.is_columns and are_large(&job, BEYOND_CACHES) and not job.is_packed[job.operands - 1]
+    # What is in one go is still in the cache, and of few columns: stores of such parts of rows take longer.
     job.are_streamed_by_kernel = (
-        found.is_streaming and job.is_columns and are_large(&job, STREAMED_FROM) and not job.is_packed[job.operands - 1]
-        and job.activation == NULL and job.whole == NULL
+        found.is_streaming and job.is_columns and job.activation == NULL and not job.is_in_one_go
+        and not job.is_packed[job.operands - 1] and are_large(&job, job.operands - constants, STREAMED_FROM)
+    )
+    if job.are_streamed_by_kernel and not found.is_long_apply and not job.is_packed[0]:
+        cut(&job, STREAMED_TILE)
+    job.reduce = found.reduce[kind]
+    job.combine = found.combine
+    job.apply = found.apply[kind]
+    job.is_streamed = takes_rows(&job) and are_large(&job, job.operands, BEYOND_CACHES) and are_rows_one_block(&job)
+    job.are_columns_streamed = (
+        job.is_columns and are_large(&job, job.operands, BEYOND_CACHES) and not job.is_packed[job.operands - 1]
     )
     for k in range(job.operands):
         job.is_overwritten[k] = is_overwritten(&job, k)
