@@ -93,6 +93,7 @@ LOOPS = (
     "sums",
     "gradients",
     "weight_gradients",
+    "row_gradients",
     "grad_softmax",
     "quantization",
     "gates",
@@ -307,6 +308,7 @@ def front_doors():
         "reductions": ["reductions.pyx"],
         "channels": ["channels.pyx"],
         "planar": ["planar.pyx"],
+        "rowwise": ["rowwise.pyx"],
     }
     headers = [path for pattern in ("*.h", "*.hpp", "*.pxd") for path in KERNELS.glob(pattern)]
     return [

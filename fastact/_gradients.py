@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastact._kernels import planar, reductions
+from fastact._kernels import planar, reductions, rowwise
 from fastact._kernels.arguments import as_array, checked
 from fastact._kernels.axes import Array, Axis
 from fastact._kernels.operands import (
@@ -234,10 +234,11 @@ def batch_norm(
     )
 
 
-def weighted(dy: Array, given: Operand, weight: Array, axes: tuple[int, ...], stats: Array) -> tuple[Any, Any, Any]:
+def weighted(
+    dy: Array, given: Operand, weight: Array, target: Output, axes: tuple[int, ...], stats: Array
+) -> tuple[Any, Any, Any]:
     """Return the gradients with respect to x, weight and bias, from what is known of each row."""
     x = given.array
-    target = Output(None, x.shape, given, [])
     arrays = [dy, x, weight, target.array]
     run("weighted_products", arrays, 1, axes, stats, PIECE, apply="grad_weighted", is_exact=False, constants=1)
     others = tuple([axis for axis in range(x.ndim) if axis not in axes])
@@ -301,10 +302,14 @@ def layer_norm(
     eps = checked_eps(eps, function)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    target = Output(None, given.array.shape, given, [])
+    both = rowwise.gradients("layer_norm", slope, given.array, factor, target.array, axes, eps)
+    if both is not None:
+        return target.result(), *both
     stats = statistics(MOMENTS, given.array, axes)
     run("moments", [given.array], 0, axes, stats, MOMENTS_PIECE, (eps,), is_exact=False)
     known = gradient_statistics(stats[0], stats[1], stats[3], None, elements_along(given.array, axes))
-    return weighted(slope, given, factor, axes, known)
+    return weighted(slope, given, factor, target, axes, known)
 
 
 def rms_norm(
@@ -358,9 +363,14 @@ def rms_norm(
     eps = checked_number(eps, function, "eps", low=0.0)
     slope = same_shape(dy, given, function, "x")
     factor = along_axes(weight, given, axes, function, "weight", 1.0)
+    target = Output(None, given.array.shape, given, [])
+    both = rowwise.gradients("rms_norm", slope, given.array, factor, target.array, axes, eps)
+    if both is not None:
+        return target.result(), both[0]
     stats, count = statistics(2, given.array, axes), elements_along(given.array, axes)
     run("squares", [given.array], 0, axes, stats, 2, (eps, float(count)))
-    dx, dweight, _ = weighted(slope, given, factor, axes, gradient_statistics(None, None, stats[0], None, count))
+    known = gradient_statistics(None, None, stats[0], None, count)
+    dx, dweight, _ = weighted(slope, given, factor, target, axes, known)
     return dx, dweight
 
 

@@ -22,7 +22,7 @@ MOST_DIGITS = 640
 # The files with the kernels of functions that are not ufuncs, gradients included, by the module of their public names.
 FILES_OF_KERNELS = {
     "dropout": ("philox", "halves"),
-    "normalization": ("moments", "normalize", "sums", "gradients", "weight_gradients", "planes"),
+    "normalization": ("moments", "normalize", "sums", "gradients", "weight_gradients", "row_gradients", "planes"),
     "penalties": ("sums",),
     "softmax": ("softmax", "logsumexp", "gradients", "grad_softmax", "losses"),
 }

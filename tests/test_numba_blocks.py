@@ -145,6 +145,15 @@ def test_gradients(shape, dtype):
 
 
 @each_dtype
+@pytest.mark.parametrize("shape", [(9, 16), (50, 64), (33, 100), (40, 333), (70, 4096)], ids=str)
+def test_gradients_of_rows(shape, dtype):
+    x, dy, weight = numbers(shape, dtype, 5), special(shape, dtype, 6), numbers(shape[-1], dtype, 7)
+    for function in (grad.layer_norm, grad.rms_norm):
+        assert_same_bits(lambda function=function: function(numbers(shape, dtype, 6), x, weight))
+        assert_same_bits(lambda function=function: function(dy, x, weight))
+
+
+@each_dtype
 @pytest.mark.parametrize("axis", [0, 1])
 def test_gated(axis, dtype):
     x = special((60, 1000), dtype, 14)

@@ -1905,6 +1905,72 @@ def test_gradients_are_torchs(shape, dtype):
         np.testing.assert_allclose(a, b, **tolerance)
 
 
+ROWS_OF_GRADIENTS = [(1, 16), (5, 17), (41, 64), (33, 100), (129, 256), (7, 300), (90, 768), (3, 11, 1000), (37, 4095)]
+
+
+def exact_gradients(dy, x, weight, eps, mean):
+    """Return dx, dweight and dbias of rows about their mean, or about 0; and the sums of their terms' magnitudes."""
+    dy, x, weight = (array.astype(np.longdouble) for array in (dy, x, weight))
+    d = x - x[..., :1] if mean else x
+    d = d - d.mean(-1, keepdims=True) if mean else x
+    scale = 1 / np.sqrt((d * d).mean(-1, keepdims=True) + eps)
+    z, g, others = d * scale, dy * weight, tuple(range(x.ndim - 1))
+    of_g = [f(g).mean(-1, keepdims=True) if mean else 0 for f in (np.asarray, np.abs)]
+    of_z = [f(g * z).mean(-1, keepdims=True) for f in (np.asarray, np.abs)]
+    gradients = (g - of_g[0] - z * of_z[0]) * scale, (dy * z).sum(others), dy.sum(others)
+    return gradients, ((abs(g) + of_g[1] + abs(z) * of_z[1]) * scale, abs(dy * z).sum(others), abs(dy).sum(others))
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", ROWS_OF_GRADIENTS, ids=str)
+@pytest.mark.parametrize(("size", "mean"), [(3.0, 0.0), (1.0, 1e4), (2.0**-100, 0.0), (2.0**60, 0.0)])
+def test_gradients_of_rows(shape, size, mean, dtype):
+    """To 5 units of 2**-24, or 2**-53, of the sum of all terms' magnitudes."""
+    x, dy = normal(shape, dtype, 0, size, mean), normal(shape, dtype, 1, 2.0**-40)
+    weight = normal(shape[-1], dtype, 2, 1.0)
+    dy[..., -1, :] = 0
+    for function, eps in ((grad.layer_norm, 1e-5), (grad.rms_norm, 1e-6), (grad.layer_norm, 0.0), (grad.rms_norm, 0.0)):
+        expected, terms = exact_gradients(dy, x, weight, eps, function is grad.layer_norm)
+        got = function(dy, x, weight, eps=eps)
+        for a, b, size_of_terms in zip(got, expected, terms, strict=False):
+            assert a.dtype == dtype
+            assert (abs(a - b) <= 5 * np.finfo(dtype).eps / 2 * size_of_terms + np.finfo(dtype).tiny).all()
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(700, 100), (33, 4096), (5000, 16), (70, 3, 400)], ids=str)
+def test_gradients_of_rows_do_not_depend_on_threads(shape, dtype):
+    x, dy, weight = normal(shape, dtype), normal(shape, dtype, 1), normal(shape[-1], dtype, 2)
+    for function in (grad.layer_norm, grad.rms_norm):
+        with fastact.threads(1):
+            expected = function(dy, x, weight)
+        with fastact.threads(5):
+            for a, b in zip(function(dy, x, weight), expected, strict=True):
+                assert_same_bits(a, b)
+
+
+def test_gradients_of_rows_in_many_ways():
+    """Axes, weights and layouts that the kernels for rows do not take give what they give."""
+    x, dy, weight = normal((40, 6, 20), np.float32), normal((40, 6, 20), np.float32, 1), normal((6, 20), np.float32, 2)
+    for function in (grad.layer_norm, grad.rms_norm):
+        expected = function(dy, x, weight, axis=(1, 2))
+        others = [
+            function(np.asfortranarray(dy), x, weight, axis=(1, 2)),
+            function(dy, x, np.asfortranarray(weight), axis=(1, 2)),
+            function(dy[:, :, ::-1], x[:, :, ::-1], weight[:, ::-1], axis=(1, 2)),
+            function(dy.astype(np.float64), x.astype(np.float64), weight.astype(np.float64), axis=(1, 2)),
+        ]
+        others[2] = [array[..., ::-1] for array in others[2]]
+        for other in others:
+            for a, b in zip(other, expected, strict=True):
+                assert a.shape == b.shape
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+        for shape in ((0, 20), (40, 0)):
+            empty = function(np.ones(shape), np.ones(shape), None)
+            assert [array.shape for array in empty] == [shape, *[shape[1:]] * (len(empty) - 1)]
+            assert (empty[1] == 0).all()
+
+
 # ---- Documentation.
 
 

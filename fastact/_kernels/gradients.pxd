@@ -40,15 +40,24 @@ cdef void add_weighted_of_columns(
     const real* dy, const real* x, real weight, size width, const real* mean, const real* mean_low, const real* scale,
     wides total, wides product
 ) noexcept nogil
+cdef (real, real) scaled_slopes_of_4(
+    const real* dy, const real* x, const real* weight, real mean, real scale, real rest
+) noexcept nogil
+cdef (real, real) scaled_slopes_of_16(
+    const real* dy, const real* x, const real* weight, real mean, real scale, real rest
+) noexcept nogil
+cdef void add_16_weighted_of_row(
+    const real* dy, const real* x, const real* weight, real mean, real scale, real rest, wides total, wides product
+) noexcept nogil
 cdef void add_4_weighted_of_row(
-    const real* dy, const real* x, const real* weight, real mean, real mean_low, real scale, wides total, wides product
+    const real* dy, const real* x, const real* weight, real mean, real scale, real rest, wides total, wides product
 ) noexcept nogil
 cdef void add_weighted_of_row(
-    const real* dy, const real* x, const real* weight, real mean, real mean_low, real scale, wides total, wides product
+    const real* dy, const real* x, const real* weight, real mean, real scale, real rest, wides total, wides product
 ) noexcept nogil
 cdef void chained_products_of_weighted_row(
-    const real* dy, const real* x, const real* weight, size n, real mean, real mean_low, real scale, wides total,
-    wides product, real* rest
+    const real* dy, const real* x, const real* weight, size n, real mean, real scale, real rest, wides total,
+    wides product, real* padded
 ) noexcept nogil
 cdef void products_of_weighted_rows(
     const real* dy, size dy_step, const real* x, size x_step, const real* weight, size weight_step, size n, size rows,

@@ -239,40 +239,76 @@ def add_weighted_of_columns(dy, x, weight, width, mean, mean_low, scale, total, 
         product[j] = product[j] + g * deviation(x[j], mean[j], mean_low[j], scale[j])
 
 
-def add_4_weighted_of_row(dy, x, weight, mean, mean_low, scale, total, product):
+# Of a row, z = (x - mean)*scale + rest, where rest = -mean_low*scale: an operation less.
+
+
+def scaled_slopes_of_4(dy, x, weight, mean, scale, rest):
+    """Return sum(g) and sum(g*z) of four elements that are `CHAINS` apart."""
+    a, b = dy[0] * weight[0], dy[CHAINS] * weight[CHAINS]
+    c, d = dy[2 * CHAINS] * weight[2 * CHAINS], dy[3 * CHAINS] * weight[3 * CHAINS]
+    p = a * normalized(x[0], mean, scale, rest)
+    p = multiply_add(b, normalized(x[CHAINS], mean, scale, rest), p)
+    p = multiply_add(c, normalized(x[2 * CHAINS], mean, scale, rest), p)
+    p = multiply_add(d, normalized(x[3 * CHAINS], mean, scale, rest), p)
+    return (a + b) + (c + d), p
+
+
+def scaled_slopes_of_16(dy, x, weight, mean, scale, rest):
+    s, p = scaled_slopes_of_4(dy, x, weight, mean, scale, rest)
+    i = 4 * CHAINS
+    t, q = scaled_slopes_of_4(dy + i, x + i, weight + i, mean, scale, rest)
+    s, p = s + t, p + q
+    i = 8 * CHAINS
+    t, q = scaled_slopes_of_4(dy + i, x + i, weight + i, mean, scale, rest)
+    i = 12 * CHAINS
+    u, r = scaled_slopes_of_4(dy + i, x + i, weight + i, mean, scale, rest)
+    return s + (t + u), p + (q + r)
+
+
+def add_16_weighted_of_row(dy, x, weight, mean, scale, rest, total, product):
     for j in range(CHAINS):
-        s, p = weighted_slopes_of_4(dy + j, CHAINS, x + j, CHAINS, weight + j, CHAINS, mean, mean_low, scale)
+        s, p = scaled_slopes_of_16(dy + j, x + j, weight + j, mean, scale, rest)
         total[j] = total[j] + s
         product[j] = product[j] + p
 
 
-def add_weighted_of_row(dy, x, weight, mean, mean_low, scale, total, product):
+def add_4_weighted_of_row(dy, x, weight, mean, scale, rest, total, product):
+    for j in range(CHAINS):
+        s, p = scaled_slopes_of_4(dy + j, x + j, weight + j, mean, scale, rest)
+        total[j] = total[j] + s
+        product[j] = product[j] + p
+
+
+def add_weighted_of_row(dy, x, weight, mean, scale, rest, total, product):
     for j in range(CHAINS):
         g = dy[j] * weight[j]
         total[j] = total[j] + g
-        product[j] = product[j] + g * deviation(x[j], mean, mean_low, scale)
+        product[j] = product[j] + g * normalized(x[j], mean, scale, rest)
 
 
-def chained_products_of_weighted_row(dy, x, weight, n, mean, mean_low, scale, total, product, rest):
+def chained_products_of_weighted_row(dy, x, weight, n, mean, scale, rest, total, product, padded):
     """Leave sum(g) and sum(g*z) in `CHAINS` lanes."""
     clear(total, product, CHAINS)
-    for block in range(n // (4 * CHAINS)):
+    for block in range(n // (16 * CHAINS)):
+        i = block * 16 * CHAINS
+        add_16_weighted_of_row(dy + i, x + i, weight + i, mean, scale, rest, total, product)
+    for block in range(n // (16 * CHAINS) * 4, n // (4 * CHAINS)):
         i = block * 4 * CHAINS
-        add_4_weighted_of_row(dy + i, x + i, weight + i, mean, mean_low, scale, total, product)
+        add_4_weighted_of_row(dy + i, x + i, weight + i, mean, scale, rest, total, product)
     for block in range(n // (4 * CHAINS) * 4, n // CHAINS):
         i = block * CHAINS
-        add_weighted_of_row(dy + i, x + i, weight + i, mean, mean_low, scale, total, product)
+        add_weighted_of_row(dy + i, x + i, weight + i, mean, scale, rest, total, product)
     if n % CHAINS > 0:
         i = n // CHAINS * CHAINS
-        pad_lanes(rest, dy + i, n - i, ZERO)
-        pad_lanes(rest + LANES, x + i, n - i, mean)
-        pad_lanes(rest + 2 * LANES, weight + i, n - i, ZERO)
-        add_weighted_of_row(rest, rest + LANES, rest + 2 * LANES, mean, mean_low, scale, total, product)
+        pad_lanes(padded, dy + i, n - i, ZERO)
+        pad_lanes(padded + LANES, x + i, n - i, mean)
+        pad_lanes(padded + 2 * LANES, weight + i, n - i, ZERO)
+        add_weighted_of_row(padded, padded + LANES, padded + 2 * LANES, mean, scale, rest, total, product)
 
 
 def products_of_weighted_rows(dy, dy_step, x, x_step, weight, weight_step, n, rows, mean, mean_low, scale, scratch):
     """Leave sum(g) and sum(g*d) of at most ROWS_AT_ONCE rows in scratch, GRID apart; as many as the cache holds."""
-    rest, lanes = reals(scratch + 3 * GRID), scratch + 4 * GRID
+    padded, lanes = reals(scratch + 3 * GRID), scratch + 4 * GRID
     for i in range(rows):
         chained_products_of_weighted_row(
             dy + i * dy_step,
@@ -280,11 +316,11 @@ def products_of_weighted_rows(dy, dy_step, x, x_step, weight, weight_step, n, ro
             weight + i * weight_step,
             n,
             mean[i],
-            mean_low[i],
             scale[i],
+            -mean_low[i] * scale[i],
             scratch + i * CHAINS,
             scratch + GRID + i * CHAINS,
-            rest,
+            padded,
         )
     fold_chains(scratch, scratch + 2 * GRID, rows)
     fold_chains(scratch + GRID, scratch + 2 * GRID, rows)
