@@ -62,14 +62,13 @@ cdef enum:
     # of (1000, 1024) take 0.88 of the time.
     WIDE_TILE = 128
     WIDE_WHOLE = 1 << 20
-    # Elements of a chunk, and how many stay in one thread. Where results are all there is to do, of large arrays: a piece
-    # costs a microsecond besides (2**22 numbers in 256 columns take 0.8 of the time).
+    # Elements of a chunk, at least and at most, and how many chunks there are to be: each costs 0.15 microseconds besides.
+    # Beyond the second-level cache moments of long rows take 0.9 of the time in larger ones, softmax 0.97. Where results
+    # are all there is to do, of large arrays, a piece costs a microsecond (2**22 numbers in 256 columns take 0.8 of the time).
     CHUNK = 8192
     LARGE_CHUNK = 32768
-    # Elements of a chunk where there are that many chunks of them: as many as a kernel of rows works on together. softmax
-    # and log_softmax of (256, 1024) and (1000, 1000) take 0.97 of the time; 32768 are no better.
-    MOST_OF_CHUNK = 16384
     FEWEST_CHUNKS = 16
+    # How many elements stay in one thread.
     SERIAL_BELOW = 65536
     # Rows of float32 from which on softmax keeps its terms where its results go, not in a buffer from where they go past
     # the caches: the pass over a whole row need not wait for the memory. (2048, 8192) takes 0.9 of the time, (1398, 12000)
@@ -267,7 +266,7 @@ cdef void apply_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef inline Py_ssize_t share(Job* job, Py_ssize_t units) noexcept nogil:
     """Set how many units a chunk takes; return the number of chunks."""
     cdef Py_ssize_t elements = job.all_kept * job.all_reduced
-    cdef Py_ssize_t chunk = max(<Py_ssize_t>CHUNK, min(<Py_ssize_t>MOST_OF_CHUNK, elements // FEWEST_CHUNKS))
+    cdef Py_ssize_t chunk = max(<Py_ssize_t>CHUNK, min(<Py_ssize_t>LARGE_CHUNK, elements // FEWEST_CHUNKS))
     job.per_chunk = units if elements < SERIAL_BELOW else max(<Py_ssize_t>1, chunk // max(<Py_ssize_t>1, elements // units))
     return (units + job.per_chunk - 1) // job.per_chunk
 
