@@ -93,9 +93,9 @@ def moments(x: ArrayLike, axis: Axis = None, *, correction: float = 0, keepdims:
     Notes
     -----
     The variance is right to 4 ULP for any ratio of mean and standard deviation (where one element is far from all
-    others: float32 5, of one row in 40000, float64 10), the mean to 2 ULP of the larger one of both; the variance of a
-    constant is 0. Of two float32 columns of 100000 numbers with mean 1e6 and standard deviation 1, `numpy.var` says
-    195978, and torch's training `batch_norm` leaves a standard deviation of 0.003.
+    others: float32 along columns 5, once in 40000, float64 10), the mean to 2 ULP of the larger one of both; the
+    variance of a constant is 0. Of two float32 columns of 100000 numbers with mean 1e6 and standard deviation 1,
+    `numpy.var` says 195978, and torch's training `batch_norm` leaves a standard deviation of 0.003.
     NaN if there is nothing to reduce. With no more elements than `correction` the variance is divided by 0: inf, or NaN
     if they are all equal. NaN and inf as in NumPy. Never warns. The same for any number of threads.
 

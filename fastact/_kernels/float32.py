@@ -6,7 +6,6 @@ the relative error of the function it approximates, so that anybody can check or
 """
 
 ZERO = 0.0
-THIRTY_SECOND = 0.03125
 SIXTEENTH = 0.0625
 EIGHTH = 0.125
 QUARTER = 0.25
@@ -97,6 +96,8 @@ EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 # A product with it cuts the center of a chain, see chains.py.
 CUT = 65.0
+# And one with what elements of a row are apart is added to its center, to cut that.
+COARSE = 8388608.0
 # Do sums in binary64 need a low part?
 SUM_ROUNDS = 0.0
 # Norms whose factor is less or greater have their elements multiplied by DOWN = 2**-64 or UP = 2**64, see sums.py:

@@ -1,7 +1,6 @@
 """What the mathematics needs to know about binary64: see `float32.py`."""
 
 ZERO = 0.0
-THIRTY_SECOND = 0.03125
 SIXTEENTH = 0.0625
 EIGHTH = 0.125
 QUARTER = 0.25
@@ -68,6 +67,7 @@ TERM_ZERO = 1523.0
 EXACT_DIFFERENCE = 4096.0
 EXP_NORMAL = -700.0
 CUT = 65.0
+COARSE = 8388608.0
 SUM_ROUNDS = 1.0
 # Norms whose factor, or sum, is less or greater have their elements multiplied by DOWN or UP. Powers of two: -480 and
 # 450, 650, -900 and 960.

@@ -68,6 +68,7 @@ cdef extern from "wide.h":
     wide power_of_minus "fastact_power_of_minus"(wide) noexcept nogil
     void will_read_lanes "fastact_will_read_lanes"(const real*) noexcept nogil
     void will_read_lanes_later "fastact_will_read_lanes_later"(const real*) noexcept nogil
+    void will_read_pair_later "fastact_will_read_pair_later"(const real*) noexcept nogil
     void will_write_lanes "fastact_will_write_lanes"(const real*) noexcept nogil
     void stream_lanes "fastact_stream_lanes"(real* lines, const real* source, const real* next) noexcept nogil
     size before_line "fastact_before_line"(const real*) noexcept nogil

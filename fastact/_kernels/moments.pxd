@@ -11,33 +11,43 @@ cdef void sums_of_row(
 cdef void sums_of_rows(
     const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest
 ) noexcept nogil
-cdef void add_8_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_16_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_32_of_row(const real* x, wide c, wides total, wides square) noexcept nogil
-cdef void add_16_of_row_ahead(
-    const real* x, size ahead, output center, wide c, wides total, wides square
-) noexcept nogil
-cdef void add_32_of_row_ahead(
-    const real* x, size ahead, output center, wide c, wides total, wides square
-) noexcept nogil
+cdef void add_8_of_row(const real* x, real c, wides total, wides square) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
-cdef size read_ahead(const Py_ssize_t* lengths, size distance) noexcept nogil
-cdef void sums_of_chains(
+cdef size read_ahead(const Py_ssize_t* lengths, size n, size step) noexcept nogil
+cdef void add_8_of_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
+cdef void add_8_of_written_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
+cdef void fetch_row(const real* x, size n) noexcept nogil
+cdef void chained_sums_of_row(
     const real* x, size n, size ahead, real c, wides total, wides square, output rest
 ) noexcept nogil
-cdef void chained_sums_of_row(
-    const real* x, size n, size ahead, real c, wides total, wides square, wide* lanes, output rest
+cdef void folded_sums_of_row(
+    const real* x, size n, size ahead, real c, wide* lanes, wide* total, wide* square, output rest
 ) noexcept nogil
 @cython.locals(total="wide*", square="wide*")
+cdef void sums_of_chains(
+    const real* x, size n, size ahead, real c, wide* lanes, wide* sums, output rest
+) noexcept nogil
 cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, const real* c, wide* scratch, wide* lanes, real* rest
+    const real* x, size step, size n, size rows, size ahead, output c, wide* scratch, real* rest
+) noexcept nogil
+@cython.locals(lanes="wide*", total="wide*", square="wide*", greatest="wide*")
+cdef void chained_sums_of_few_blocks(
+    const real* x, size step, size n, size rows, size ahead, output c, wide* scratch, real* rest
+) noexcept nogil
+@cython.locals(few=size)
+cdef void rows_off_center(
+    const real* x, size step, size n, size rows, output c, wide* scratch, real* rest
+) noexcept nogil
+@cython.locals(total="wide*", square="wide*")
+cdef void short_sums_of_rows(
+    const real* x, size step, size n, size rows, size ahead, real* c, wide* scratch, real* rest
 ) noexcept nogil
 cdef void sums_without_chains(
     const real* x, size n, real c, wide* scratch, wide* sums, real* rest
 ) noexcept nogil
 @cython.locals(few=size)
 cdef void rows_without_chains(
-    const real* x, size step, size n, size rows, const real* c, wide* scratch, real* rest, wide eps
+    const real* x, size step, size n, size rows, output c, wide* scratch, real* rest, wide eps
 ) noexcept nogil
 cdef void centers(const real* x, size step, size rows, output c) noexcept nogil
 cdef void better_centers(const wide* total, size n, size rows, output c) noexcept nogil

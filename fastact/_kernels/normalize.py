@@ -374,7 +374,7 @@ def layer_norm_whole_row(args, lengths):
     for batch in range((rows + at_once - 1) // at_once):
         first = batch * at_once
         some = min(at_once, rows - first)
-        ahead = read_ahead(lengths, some * lengths[STEP])
+        ahead = -read_ahead(lengths, n, lengths[STEP])
         source, step = x + first * lengths[STEP], lengths[STEP]
         stats = whole_moments_of_rows(source, step, n, some, ahead, scratch, eps)
         if far_deviations(stats + 3 * ROWS_AT_ONCE, some) > 0:

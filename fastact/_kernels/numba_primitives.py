@@ -113,6 +113,7 @@ def of_reals(precision: Precision) -> dict[str, Emit]:
         "will_read_later": fetched(TILE, is_written=False, locality=2),
         "will_read_lanes": fetched(ROW_LANES, is_written=False),
         "will_read_lanes_later": fetched(ROW_LANES, is_written=False, locality=2),
+        "will_read_pair_later": fetched(1, is_written=False, locality=2),
         "will_write_lanes": fetched(ROW_LANES, is_written=True),
         "fma": instruction("fma", precision.llvm_type),
         "multiply_add": instruction("fma", precision.llvm_type),

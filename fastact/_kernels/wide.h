@@ -58,6 +58,10 @@ static inline void fastact_will_read_lanes_later(const real *x)
         __builtin_prefetch(x + i, 0, 2);
 }
 
+/* One of two cache lines, into the second-level cache: the processor brings both. Of long rows beyond the caches, all lines
+   take 1.3 of the time: then it fetches none by itself, and by itself it has more of them under way. */
+static inline void fastact_will_read_pair_later(const real *x) { __builtin_prefetch(x, 0, 2); }
+
 static inline void fastact_will_write_lanes(const real *y)
 {
     for (int i = 0; i < FASTACT_ROW_LANES; i += 64 / (int)sizeof(real))
