@@ -70,7 +70,7 @@ def add_all_of_8(dy, x, weight, c, total, square, slope, product):
 
 def add_all_of_16(dy, x, weight, c, total, square, slope, product):
     for j in range(CHAINS):
-        center = center_of_16(x + j, CHAINS)
+        center = shortened(sum_of_16(x + j, CHAINS) * SIXTEENTH)
         s, q, t, p = all_sums_of_16(dy + j, x + j, weight + j, center)
         s_wide, q_wide, p_wide = all_about(c, center, 16.0, s, q, t, p)
         total[j] = total[j] + s_wide
@@ -262,7 +262,7 @@ def grad_rows(args, lengths, is_centered):
         if is_centered and SUM_ROUNDS == ZERO:
             stats = all_sums_of_rows(dy + k, x + k, weight, n, some, eps, scratch)
         elif is_centered:
-            stats = whole_moments_of_rows(x + k, n, n, some, read_ahead(lengths, some * n), scratch, eps)
+            stats = whole_moments_of_rows(x + k, n, n, some, 0, scratch, eps)
         else:
             stats = root_mean_squares(x + k, n, some, eps, scratch)
         centers_of_rows(stats, some, mean, mean_low, scale)
