@@ -17,8 +17,9 @@ INSTALLED := PYTHONSAFEPATH=1 $(BIN)/python
 # others: promises of memory, calls, flags, threads, axes and draws. The other files compute nothing, choose backends
 # themselves, or follow from the equal bits that test_numba_backend.py and test_numba_blocks.py find. So do 16-bit types,
 # which are computed in float32.
-PROMISES := $(addprefix tests/test_,dropout.py environment.py gated.py layouts.py prelu.py protocol.py random.py \
-	reductions.py threads.py) -k "not float16"
+PROMISES := $(addprefix tests/test_,adversaries.py arguments_of_reductions.py axes.py beyond_caches.py dropout.py \
+	environment.py gated.py gradients_of_reductions.py layouts.py losses.py magnitudes.py moments.py normalization.py \
+	planes.py prelu.py protocol.py random.py rows_and_columns.py softmax.py threads.py two_arrays.py) -k "not float16"
 # Exit status 5: ARGS selects no such test.
 UNDER = FASTACT_CACHE_DIR=$$cache FASTACT_BACKEND=$(1) $(INSTALLED) -m pytest -n auto $(2) $(ARGS) || test $$? -eq 5
 

@@ -136,8 +136,8 @@ WRITTEN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/performance.md"
 RECORD = record.load(ROOT / "bench" / "results" / "results.json")
 UNITS = r"(?:times (?:as|faster|slower|less|more)|x|ns|us|ms|s|seconds|minutes|hours|[KMG]i?B(?:/s)?|ULP|%)"
 FIGURE = re.compile(rf"(?<![\w.*-])\d+(?:\.\d+)?\s?{UNITS}(?!\w)")
-# Not measured: the bounds that test_accuracy.py and test_reductions.py check, what test_examples.py and test_apply.py
-# do, and constants of tiers.pyx and bench/compare.py.
+# Not measured: the bounds that the tests of accuracy check, what test_examples.py and test_apply.py do, and constants of
+# tiers.pyx and bench/compare.py.
 PROMISED = {"1 ULP", "2 ULP", "2.0 ULP", "97%", "100 MiB", "50 ms", "5%", "15%"}
 
 
@@ -155,7 +155,7 @@ def test_figures_are_recorded(name):
 
 @each_function
 def test_figures_of_docstrings_are_recorded(function):
-    """The bounds in docstrings are the registry's, and those of `test_reductions.py`: they are checked there."""
+    """The bounds in docstrings are the registry's, and those of the tests of reductions: they are checked there."""
     text = re.sub(r"at most [\d.]+ ULP[^.]*\.", "", inspect.getdoc(function))
     assert [figure for figure in unmeasured(text) if "ULP" not in figure or f"{figure} off" in text] == []
 

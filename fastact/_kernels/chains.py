@@ -100,7 +100,7 @@ def moments_of_16(x, step, c):
 
 
 def is_off_center(n, total, square):
-    """Return whether the sum of squares is more than twice that about the mean, of long rows five times; not for NaN."""
+    """Return whether the sum of squares is more than two (long rows: five) times that about the mean."""
     return (1.25 if n >= 512.0 else 2.0) * (total * total) > n * square
 
 
