@@ -136,8 +136,8 @@ WRITTEN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/performance.md"
 RECORD = record.load(ROOT / "bench" / "results" / "results.json")
 UNITS = r"(?:times (?:as|faster|slower|less|more)|x|ns|us|ms|s|seconds|minutes|hours|[KMG]i?B(?:/s)?|ULP|%)"
 FIGURE = re.compile(rf"(?<![\w.*-])\d+(?:\.\d+)?\s?{UNITS}(?!\w)")
-# Not measured: the bounds that the tests of accuracy check, what test_examples.py and test_apply.py do, and constants of
-# tiers.pyx and bench/compare.py.
+# Not measured: the bounds that the tests of accuracy check, what test_examples.py and test_apply.py do, and constants
+# of tiers.pyx and bench/compare.py.
 PROMISED = {"1 ULP", "2 ULP", "2.0 ULP", "97%", "100 MiB", "50 ms", "5%", "15%"}
 
 
