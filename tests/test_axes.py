@@ -1,5 +1,6 @@
 """Axes, layouts, overlaps, threads, types and empty arrays of reductions."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -162,3 +163,13 @@ def test_logsumexp_shapes():
     assert fastact.logsumexp([]) == -INF
     assert (fastact.logsumexp(np.zeros((3, 0)), 1) == -INF).all()
     assert fastact.logsumexp(np.zeros((0, 3)), 1).shape == (0,)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_results_of_permuted_axes(order, axis):
+    """What is kept has the order of the axes, not that of memory."""
+    x = normal((5, 18, 40), np.float64)
+    permuted = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+    for function in (fastact.logsumexp, fastact.moments, fastact.softmax):
+        np.testing.assert_allclose(function(permuted, axis=axis), function(x, axis=axis), rtol=1e-12, atol=1e-14)

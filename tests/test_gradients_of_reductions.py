@@ -1,5 +1,7 @@
 """Gradients of the softmax family and of normalizations."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -122,20 +124,24 @@ def test_gradients_are_central_differences(axis):
         np.testing.assert_allclose(got, central_difference(lambda v, f=forward: f(v, axis), x, dy), **tolerance)
     weight, bias = normal(x.shape[axis], np.float64, 2, 1.0), normal(x.shape[axis], np.float64, 3, 1.0)
     dx, dweight, dbias = grad.layer_norm(dy, x, weight, axis=axis)
-    norm = lambda v, w, b: fastact.layer_norm(v, w, b, axis=axis)  # noqa: E731
+    norm = partial(fastact.layer_norm, axis=axis)
     np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight, bias), x, dy), **tolerance)
     np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w, bias), weight, dy), **tolerance)
     np.testing.assert_allclose(dbias, central_difference(lambda b: norm(x, weight, b), bias, dy), **tolerance)
     dx, dweight = grad.rms_norm(dy, x, weight, axis=axis)
-    norm = lambda v, w: fastact.rms_norm(v, w, axis=axis)  # noqa: E731
+    norm = partial(fastact.rms_norm, axis=axis)
     np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight), x, dy), **tolerance)
     np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w), weight, dy), **tolerance)
     _, mean, var = fastact.batch_norm(x, training=True, axis=axis, return_stats=True)
     dx, dweight, dbias = grad.batch_norm(dy, x, weight, mean, var, axis=axis)
-    norm = lambda v, w, b: fastact.batch_norm(v, None, None, w, b, True, axis=axis)  # noqa: E731
-    np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight, bias), x, dy), **tolerance)
-    np.testing.assert_allclose(dweight, central_difference(lambda w: norm(x, w, bias), weight, dy), **tolerance)
-    np.testing.assert_allclose(dbias, central_difference(lambda b: norm(x, weight, b), bias, dy), **tolerance)
+    norm = partial(fastact.batch_norm, training=True, axis=axis)
+    np.testing.assert_allclose(dx, central_difference(lambda v: norm(v, weight=weight, bias=bias), x, dy), **tolerance)
+    np.testing.assert_allclose(
+        dweight, central_difference(lambda w: norm(x, weight=w, bias=bias), weight, dy), **tolerance
+    )
+    np.testing.assert_allclose(
+        dbias, central_difference(lambda b: norm(x, weight=weight, bias=b), bias, dy), **tolerance
+    )
 
 
 def test_gradients_of_losses_and_penalties():
