@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from fastact import _gradients
 from fastact._gradients import *  # noqa: F403
 from fastact._kernels import operators
-from fastact._kernels.axes import along_axis, axis_index, halves, halves_of
-from fastact._kernels.gated import is_plain, of_one_type
+from fastact._kernels.arguments import PARAMETER, is_masked
+from fastact._kernels.axes import along_axis, axis_index, halves, halves_of, slices_itself
+from fastact._kernels.gated import is_plain, of_lazy_halves, of_one_type, wrong_shape
 from fastact._kernels.operators import PUBLIC
 from fastact._kernels.random import undisturbed
 from fastact._kernels.randomized import randomized
@@ -83,6 +84,8 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     >>> dweight
     array([-4., -4.])
     """
+    if is_masked(weight):
+        raise TypeError(f"grad.prelu(): weight must be {PARAMETER}, got a masked one: its gradient would have no mask")
     laid = weight if axis is None else along_axis("grad.prelu", weight, x, axis)
     dx = ELEMENT_WISE["prelu"](dy, x, laid)
     dweight = _gradients.of_slope(dy, x, np.shape(laid), dx).reshape(np.shape(weight))
@@ -133,9 +136,11 @@ def glu(dy: ArrayLike, x: ArrayLike, axis: int = -1) -> Any:
     array([0.5       , 0.95257413, 0.25      , 0.09035332])
     """
     a, b = halves("grad.glu", x, axis)
+    if slices_itself(x) and not isinstance(x, np.ndarray):
+        return of_lazy_halves(dy, a, b, axis)
     inputs = (dy, a, b) if is_plain(dy) and is_plain(x) and dy.dtype is x.dtype else of_one_type(dy, a, b)
     if inputs[0].shape != a.shape:
-        raise ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
+        raise wrong_shape(dy, a)
     dx: np.ndarray[Any, Any] = np.empty(np.shape(x), inputs[0].dtype)
     da, db = halves_of(dx, axis_index("grad.glu", axis, dx.ndim))
     run("", [*inputs, da, db], 2, tuple(range(dx.ndim)), None, apply="grad_glu", reduces=False, stats_numbers=1)

@@ -40,6 +40,25 @@ def test_elementwise_operators_are_lazy(chunks, name):
 
 
 @each_chunks
+@pytest.mark.parametrize("axis", [0, 1])
+def test_glu_is_lazy(chunks, axis):
+    lazy_x = da.from_array(X, chunks=chunks)
+    y = fastact.glu(X, axis)
+    assert_same(fastact.glu(lazy_x, axis), y)
+    dy = np.cos(y)
+    for given in (dy, da.from_array(dy)):
+        assert_same(fastact.grad.glu(given, lazy_x, axis), fastact.grad.glu(dy, X, axis), ulp=4)
+        with pytest.raises(ValueError, match=r"grad\.glu\(\): dy must have the shape"):
+            fastact.grad.glu(given[None], lazy_x, axis)
+
+
+def test_glu_keeps_the_mask_of_a_lazy_array():
+    mask = np.eye(3, 4, dtype=bool)
+    y = fastact.glu(da.ma.masked_array(da.ones((3, 4), chunks=2), mask=da.from_array(mask)))
+    assert np.array_equal(y.compute().mask, mask[:, :2] | mask[:, 2:])
+
+
+@each_chunks
 @each_axis
 @each_dtype
 @pytest.mark.parametrize("offset", [0.0, 1e4])

@@ -39,7 +39,7 @@ def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
     """Return views of the two halves of x along an axis."""
     demand = f"{function}(): x must be {ARRAY}"
     array = checked(x, demand)
-    if not isinstance(array, np.ndarray):
+    if not slices_itself(array):
         # Once more: what a pandas Series of texts holds is known when it is an array.
         array = checked(np.asarray(array), demand)
     index = axis_index(function, axis, array.ndim)
@@ -47,6 +47,11 @@ def halves(function: str, x: Any, axis: int) -> tuple[Any, Any]:
     if length % 2:
         raise ValueError(f"{function}(): x must have an even length along axis {axis}, got the shape {array.shape}")
     return halves_of(array, index)
+
+
+def slices_itself(x: Any) -> bool:
+    """Return whether x is indexed by axes as NumPy's arrays are: dask's, say, which stay lazy so."""
+    return hasattr(x, "__array_function__")
 
 
 def halves_of(array: Array, index: int) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The operands of glu's gradient, in the type that they are computed in."""
+"""The operands of glu's gradient, in the type that they are computed in, or lazy as they are."""
 
 from typing import Any, TypeGuard
 
@@ -23,3 +23,14 @@ def of_one_type(dy: Any, a: Any, b: Any) -> tuple[Array, ...]:
     demand = f"grad.glu(): dy and x must be {ARRAY}"
     dy, a, b = (computable(as_array(operand, demand), dtype) for operand in operands)
     return np.broadcast_to(dy, a.shape) if dy.ndim == 0 else dy, a, b
+
+
+def of_lazy_halves(dy: Any, a: Any, b: Any, axis: int) -> Any:
+    """Return glu's gradient of halves that are no arrays of NumPy's, dask's say, as what they are."""
+    if np.shape(dy) not in {(), a.shape}:
+        raise wrong_shape(dy, a)
+    return np.concatenate((UFUNCS["glu"](dy, b), UFUNCS["grad_glu"](dy, a, b)), axis)
+
+
+def wrong_shape(dy: Any, a: Any) -> ValueError:
+    return ValueError(f"grad.glu(): dy must have the shape {a.shape} of the output, got {np.shape(dy)}")
