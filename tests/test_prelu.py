@@ -156,6 +156,14 @@ ERRORS = (
 )
 
 
+def test_gradient_of_a_masked_weight_is_refused():
+    """NumPy would give dx the mask's shape, and dweight would have lost it."""
+    weight = np.ma.masked_array([0.1, 0.2, 0.3], [False, True, False])
+    for axis in (None, 1):
+        with pytest.raises(TypeError, match=r"grad\.prelu\(\): weight must be .* got a masked one"):
+            grad.prelu(np.ones((2, 3)), -np.ones((2, 3)), weight, axis=axis)
+
+
 @pytest.mark.parametrize(("operands", "axis", "error", "message"), ERRORS, ids=str)
 def test_errors(operands, axis, error, message):
     out = np.full((2, 3), 99.0)
