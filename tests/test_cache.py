@@ -94,6 +94,13 @@ def test_directory_belongs_to_the_user_alone(tmp_path):
     assert cache.directory({"FASTACT_CACHE_DIR": str(directory)}) == directory
 
 
+def test_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    """As in an `Environment=` of systemd or an `ENV` of a container, which no shell has read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.directory({"FASTACT_CACHE_DIR": "~/kernels"}) == tmp_path / "kernels"
+    assert cache.directory({"FASTACT_CACHE_DIR": "~nobody-of-this-name/kernels"}) is None
+
+
 def test_other_users_directories_are_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     assert cache.directory({"FASTACT_CACHE_DIR": str(tmp_path)}) is None

@@ -150,6 +150,14 @@ def test_wrong_arguments(arguments, error, name, training):
     assert (out == 7).all()
 
 
+def test_unknown_keywords_name_who_was_called():
+    for training in (False, True):
+        with pytest.raises(TypeError, match=r"^rrelu\(\) got an unexpected keyword argument 'alpha'$"):
+            fastact.rrelu(-np.ones(3), training=training, alpha=1.0)
+        with pytest.raises(TypeError, match=r"^grad\.rrelu\(\) got an unexpected keyword argument 'axis'$"):
+            fastact.grad.rrelu(1.0, -np.ones(3), training=training, axis=0)
+
+
 @pytest.mark.parametrize(("rng", "error"), [(-1, ValueError), ("seed", TypeError)])
 def test_wrong_rng(rng, error):
     with pytest.raises(error, match="rng"):

@@ -21,7 +21,11 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def directory(environment: Mapping[str, str]) -> Path | None:
     """Return the directory for compiled kernels, None if there is none that only this user can write to."""
     chosen = environment.get(VARIABLE)
-    path = Path(chosen).absolute() if chosen else default_directory()
+    try:
+        # What sets a variable is not always a shell, which knows "~".
+        path = Path(chosen).expanduser().absolute() if chosen else default_directory()
+    except RuntimeError:
+        return None
     if path is None:
         return None
     try:

@@ -11,6 +11,8 @@ from fastact._kernels.promotion import ARRAY, HALVES, compute_type
 from fastact._kernels.random import rectify, uniform
 from fastact._kernels.seeds import seed_of
 
+KEYWORDS = {"out", "where", "dtype", "signature", "casting", "order", "subok"}
+
 
 def randomized(
     function: str,
@@ -52,6 +54,8 @@ def randomized(
     # Here, where it is known who asks.
     for name, array in zip(("dy", "x")[-len(arrays) :], arrays, strict=True):
         x = checked(array, f"{function}(): {name} must be {ARRAY}")
+    for keyword in options.keys() - KEYWORDS:
+        raise TypeError(f"{function}() got an unexpected keyword argument {keyword!r}")
     if not training:
         return leaky_relu(*arrays, (low + high) / 2, **options)
     seed = seed_of(rng, function)
