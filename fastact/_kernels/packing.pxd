@@ -5,6 +5,13 @@ from libc.string cimport memcpy
 from fastact._kernels.copies cimport CACHE_LINE, copy
 from fastact._kernels.jobs cimport MOST_OPERANDS, Job, last_length, last_step, move
 
+cdef extern from "transpose.hpp" namespace "fastact":
+    bint can_transpose(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t size) noexcept nogil
+    void transpose_items(
+        char* to, Py_ssize_t to_step, const char* from_, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns,
+        Py_ssize_t size,
+    ) noexcept nogil
+
 cdef extern from *:
     void fetch_line "__builtin_prefetch"(const void* memory, int is_written) noexcept nogil
 
@@ -22,6 +29,15 @@ cdef inline void copy_grid(
         rows = 1
         target_step = target_row
         source_step = source_row
+    # Steps across each other: neighbours of one are apart in the other.
+    if (target_step == item and source_row == item or target_row == item and source_step == item) and (
+        target_step != source_step and can_transpose(rows, width, item)
+    ):
+        if target_step == item:
+            transpose_items(target, target_row, source, source_step, rows, width, item)
+        else:
+            transpose_items(target, target_step, source, source_row, width, rows, item)
+        return
     for i in range(rows):
         to = target + i * target_row
         from_ = source + i * source_row
