@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastact
+import memory
 import processes
 from cases import FLOATS, assert_same_bits, each_dtype
 from families import ALONG, FUNCTIONS, INF, MAPS, NAN, SOFTMAX, normal
@@ -19,12 +20,15 @@ ALONG_ROWS = {
     "layer_norm": fastact.layer_norm,
     "rms_norm": fastact.rms_norm,
     "moments": lambda x: np.stack(fastact.moments(x, -1), -1),
+    "normalize": fastact.normalize,
+    "normalize by the sum": lambda x: fastact.normalize(x, 1.0),
+    "normalize by the largest": lambda x: fastact.normalize(x, np.inf),
     "grad.softmax": lambda x: fastact.grad.softmax(x[:, ::-1].copy(), fastact.softmax(x)),
 }
 
 
 @each_dtype
-@pytest.mark.parametrize("n", [16, 17, 64, 300, 1024, 1025, 5000])
+@pytest.mark.parametrize("n", [16, 17, 31, 33, 47, 48, 63, 64, 95, 96, 300, 1024, 1025, 5000])
 @pytest.mark.parametrize("name", ALONG_ROWS)
 def test_rows_do_not_depend_on_how_many_there_are(name, n, dtype):
     x = normal((140, n), dtype, scale=4)
@@ -40,6 +44,31 @@ def test_short_rows_have_the_bits_of_columns(name, n):
     """Sixteen of them are turned into columns, fifteen are not."""
     x = normal((200, n), np.float32, scale=4)
     assert_same_bits(ALONG_ROWS[name](x[:15]), ALONG_ROWS[name](x)[:15])
+
+
+@each_dtype
+@pytest.mark.parametrize("rows", [16, 17, 18, 19, 255, 257])
+def test_short_rows_are_transposed(rows, dtype):
+    """Both ways, in blocks that overlap at the ends; rows with a gap between them are not written into."""
+    for n in range(2, 64 if dtype == np.float32 else 32):
+        x = normal((rows, n), dtype, scale=4)
+        expected = fastact.softmax(np.ascontiguousarray(x.T), 0).T
+        wide = np.full((rows, n + 3), 7, dtype)
+        for array in (wide[:, :n], wide[:, 1 : n + 1]):
+            wide[:] = 7
+            array[:] = x
+            assert_same_bits(np.ascontiguousarray(fastact.softmax(array, out=array)), np.ascontiguousarray(expected))
+            assert (wide == 7).sum() == 3 * rows
+
+
+@each_dtype
+def test_short_rows_need_no_memory_for_statistics(dtype):
+    """Of rows of three elements they would be several times as many numbers as the array has."""
+    x = np.ones((2**16, 3), dtype)
+    for name in ("softmax", "log_softmax", "layer_norm", "rms_norm", "normalize", "normalize by the sum"):
+        function = getattr(fastact, name.split()[0])
+        order = (1.0,) if name.endswith("sum") else ()
+        assert memory.peak_of(partial(function, x, *order, out=x)) < x.nbytes / 16, name
 
 
 @pytest.mark.parametrize("rows", [7, 16, 31, 300, 5000])

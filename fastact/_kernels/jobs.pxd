@@ -37,12 +37,16 @@ cdef struct Job:
     BlockKernel apply
     Kernel activation
     double* parameters
+    # Those of all kept elements; NULL where a group's are made, used, and not wanted afterwards.
     double* stats
+    Py_ssize_t stats_numbers
     # Two numbers of each kept element, in the kernels' precision; NULL where there are none.
     char* results[RESULTS]
     double* pieces
     Py_ssize_t piece_numbers
     Py_ssize_t longest_whole
+    # Rows shorter than this are turned into columns.
+    Py_ssize_t short_row
     # Kernels that only reduce, and do not come back to a piece: it need not stay in a cache.
     bint is_read_once
     # Kernels of whole columns that keep terms, which pieces would compute twice.

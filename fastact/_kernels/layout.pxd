@@ -19,5 +19,7 @@ cdef enum:
     PLANE = 12
     # Numbers of scratch for each column; behind them is room for a copy of whole columns.
     SCRATCH_PER_COLUMN = 16
-    # Rows shorter than this are turned into columns, if there are enough of them.
+    # Rows shorter than this are turned into columns, if there are enough of them; the second of sums of exponentials in
+    # float32.
     SHORT_ROW = 16
+    TURNED_EXP_ROW = 64

@@ -223,7 +223,7 @@ def log_sums_of_rows(x, step, n, rows, scratch):
 
     Many short rows are columns elsewhere, and the bits of a row are the same there.
     """
-    if SUM_ROUNDS > ZERO or not SHORT_ROW <= n <= QUICK_ROW:
+    if SUM_ROUNDS > ZERO or not TURNED_EXP_ROW <= n <= QUICK_ROW:
         return exp_sums_of_rows(x, step, n, rows, scratch)
     pieces, least = quick_rests_of_rows(x, step, n, rows, scratch), least_rest(n)
     rest, rest_low = pieces + MOST_ROWS, pieces + 2 * MOST_ROWS

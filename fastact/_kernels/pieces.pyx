@@ -4,7 +4,7 @@ A thread has memory of its own for scratch, for what one group's pieces give, an
 """
 
 from libc.stdlib cimport malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastact._kernels.copies cimport CACHE_LINE
 from fastact._kernels.jobs cimport (
@@ -38,9 +38,22 @@ cdef Py_ssize_t scratch_numbers(const Job* job) noexcept nogil:
 
 
 cdef Py_ssize_t pieces_room(const Job* job) noexcept nogil:
-    """Return the size of scratch, and of the pieces of one row or tile if they are not in `Job.pieces`."""
-    cdef Py_ssize_t numbers = job.tile * job.piece_count * job.piece_numbers if job.is_in_one_go else 0
-    return ((scratch_numbers(job) + numbers) * NUMBER + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    """Return the size of scratch, and of the pieces and statistics of one row or tile that only it has."""
+    cdef Py_ssize_t numbers = scratch_numbers(job) + pieces_numbers(job) + (0 if job.stats != NULL else stats_numbers(job))
+    return (numbers * NUMBER + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+
+
+cdef inline Py_ssize_t pieces_numbers(const Job* job) noexcept nogil:
+    return job.tile * job.piece_count * job.piece_numbers if job.is_in_one_go else 0
+
+
+cdef inline Py_ssize_t stats_numbers(const Job* job) noexcept nogil:
+    return job.tile * job.stats_numbers
+
+
+cdef inline double* stats_of(const Job* job, Py_ssize_t flat, double* scratch) noexcept nogil:
+    """Return where a group's statistics are: of all groups there may be as many numbers as elements."""
+    return job.stats + flat if job.stats != NULL else scratch + scratch_numbers(job) + pieces_numbers(job)
 
 
 cdef inline Py_ssize_t streamed_rows(const Job* job) noexcept nogil:
@@ -167,13 +180,13 @@ cdef void run_piece(
     cdef Py_ssize_t width
     cdef char* halves = buffers + job.operands * room
     cdef int k
-    args[STATS] = <char*>(job.stats + piece.flat)
+    args[STATS] = <char*>stats_of(job, piece.flat, scratch)
     args[PIECES] = <char*>pieces
     args[PARAMETERS] = <char*>job.parameters
     args[SCRATCH] = <char*>scratch
     lengths[ROWS] = piece.rows
     lengths[WIDTH] = piece.width
-    lengths[KEPT] = job.all_kept
+    lengths[KEPT] = job.all_kept if job.stats != NULL else job.tile
     lengths[COUNT] = job.piece_count
     for k in range(job.operands):
         memory[k] = job.data[k]
@@ -368,6 +381,8 @@ cdef void run_group(const Job* job, Py_ssize_t group, double* pieces, double* sc
         piece = piece_at(job, group, 0)
         run_piece(job, job.whole, &piece, pieces, scratch, buffers, True)
         return
+    if job.stats == NULL:
+        memset(stats_of(job, 0, scratch), 0, stats_numbers(job) * NUMBER)
     for number in range(job.piece_count):
         piece = piece_at(job, group, number)
         if job.reduce != NULL:
@@ -384,13 +399,13 @@ cdef void combine(const Job* job, Py_ssize_t group, double* pieces, double* scra
     cdef char* args[MOST_OPERANDS + X]
     cdef Py_ssize_t lengths[STEP]
     cdef Piece piece = piece_at(job, group, 0)
-    args[STATS] = <char*>(job.stats + piece.flat)
+    args[STATS] = <char*>stats_of(job, piece.flat, scratch)
     args[PIECES] = <char*>pieces
     args[PARAMETERS] = <char*>job.parameters
     args[SCRATCH] = <char*>scratch
     give_results(job, piece.flat, args)
     lengths[ROWS] = job.all_reduced
     lengths[WIDTH] = piece.width
-    lengths[KEPT] = job.all_kept
+    lengths[KEPT] = job.all_kept if job.stats != NULL else job.tile
     lengths[COUNT] = job.piece_count
     run_block(job.combine, args, lengths)
