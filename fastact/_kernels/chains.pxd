@@ -24,6 +24,7 @@ cdef real squares_of_16(const real* x, size step) noexcept nogil
 cdef real squares_of_32(const real* x, size step) noexcept nogil
 cdef wide sum_of_folded(const wide* lanes) noexcept nogil
 cdef wide wide_greater(wide a, wide b) noexcept nogil
+cdef void greater_neighbours(const wide* source, wides target, size n) noexcept nogil
 cdef wide greatest_of_folded(const wide* lanes) noexcept nogil
 cdef wide square_of_lanes(wide square, wide greatest) noexcept nogil
 cdef void fold_chains(wide* total, wide* other, size rows) noexcept nogil

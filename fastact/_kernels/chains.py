@@ -135,6 +135,11 @@ def wide_greater(a, b):
     return b if b > a else a
 
 
+def greater_neighbours(source, target, n):
+    for k in range(n):
+        target[k] = wide_greater(source[2 * k], source[2 * k + 1])
+
+
 def greatest_of_folded(lanes):
     low = wide_greater(wide_greater(lanes[0], lanes[1]), wide_greater(lanes[2], lanes[3]))
     return wide_greater(low, wide_greater(wide_greater(lanes[4], lanes[5]), wide_greater(lanes[6], lanes[7])))

@@ -14,6 +14,7 @@ cdef void sums_of_rows(
 cdef void add_8_of_row(const real* x, real c, wides total, wides square) noexcept nogil
 cdef void add_few_of_row(const real* x, size n, real c, wides total, wides square, output rest) noexcept nogil
 cdef size read_ahead(const Py_ssize_t* lengths, size n, size step) noexcept nogil
+cdef size next_rows(const Py_ssize_t* lengths) noexcept nogil
 cdef void add_8_of_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
 cdef void add_8_of_written_row_ahead(const real* x, size ahead, real c, wides total, wides square) noexcept nogil
 cdef void fetch_row(const real* x, size n) noexcept nogil
@@ -27,11 +28,10 @@ cdef void folded_sums_of_row(
 cdef void sums_of_chains(
     const real* x, size n, size ahead, real c, wide* lanes, wide* sums, output rest
 ) noexcept nogil
+@cython.locals(greatest="wide*")
+cdef void fold_rows_of_grid(wide* total, wide* square, wide* lanes, wide* sums) noexcept nogil
+@cython.locals(total="wide*", square="wide*", lanes="wide*")
 cdef void chained_sums_of_rows(
-    const real* x, size step, size n, size rows, size ahead, output c, wide* scratch, real* rest
-) noexcept nogil
-@cython.locals(lanes="wide*", total="wide*", square="wide*", greatest="wide*")
-cdef void chained_sums_of_few_blocks(
     const real* x, size step, size n, size rows, size ahead, output c, wide* scratch, real* rest
 ) noexcept nogil
 @cython.locals(few=size)
