@@ -21,7 +21,6 @@ cdef bint chains_suffice(wide n, wide total, wide square, wide eps) noexcept nog
 cdef real squares_of_4(const real* x, size step) noexcept nogil
 cdef real squares_of_8(const real* x, size step) noexcept nogil
 cdef real squares_of_16(const real* x, size step) noexcept nogil
-cdef real squares_of_32(const real* x, size step) noexcept nogil
 cdef wide sum_of_folded(const wide* lanes) noexcept nogil
 cdef wide wide_greater(wide a, wide b) noexcept nogil
 cdef void greater_neighbours(const wide* source, wides target, size n) noexcept nogil

@@ -123,10 +123,6 @@ def squares_of_16(x, step):
     return squares_of_8(x, step) + squares_of_8(x + 8 * step, step)
 
 
-def squares_of_32(x, step):
-    return squares_of_16(x, step) + squares_of_16(x + 16 * step, step)
-
-
 def sum_of_folded(lanes):
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
 

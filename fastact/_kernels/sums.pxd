@@ -2,6 +2,14 @@
 
 ctypedef wide (*wide_formula)(wide) noexcept nogil
 ctypedef real (*low_formula)(real) noexcept nogil
+ctypedef void (*scaling)(const real*, const real*, output, size, real) noexcept nogil
+ctypedef wide (*factor_formula)(wide, wide, wide, wide) noexcept nogil
+
+cdef enum:
+    # Rows of which one is summed while the one before it is scaled. Rows of 64, folded together, take 0.87 of that time; of
+    # 2048 the first-level cache does not hold both, what they become and the weight.
+    SHORTEST_IN_TURNS = 256
+    LONGEST_IN_TURNS = 1024
 
 cdef wide square_of(wide x) noexcept nogil
 cdef wide magnitude_of(wide x) noexcept nogil
@@ -14,8 +22,9 @@ cdef wide power_for_sum(wide total) noexcept nogil
 cdef wide sum_of_row(wide_formula f, const real* x, size n, size ahead, wides total) noexcept nogil
 cdef void add_4_squares(const real* x, wides total) noexcept nogil
 cdef void add_16_squares(const real* x, wides total) noexcept nogil
-cdef void add_32_squares(const real* x, wides total) noexcept nogil
+cdef void add_squares_of_row(const real* x, size n, size ahead, wides total) noexcept nogil
 cdef void chained_squares_of_row(const real* x, size n, size ahead, wides total) noexcept nogil
+cdef wide square_of_chains(const real* x, size n, wide least, wide* total) noexcept nogil
 cdef void squares_of_rows(const real* x, size step, size n, size rows, wide least, wide* total) noexcept nogil
 cdef size squares_at_once(size n) noexcept nogil
 cdef wide least_of_chains(wide n, wide eps) noexcept nogil
@@ -88,7 +97,7 @@ cdef void add_far_pieces(
 ) noexcept nogil
 cdef bint add_up(char** args, const Py_ssize_t* lengths, bint is_of_squares) noexcept nogil
 cdef wide rms_factor(wide total, wide n, wide eps, wide power) noexcept nogil
-cdef wide norm_factor(wide norm, wide eps, wide power) noexcept nogil
+cdef wide norm_2_factor(wide total, wide n, wide eps, wide power) noexcept nogil
 @cython.locals(few=size)
 cdef void factors_of_divisors(size width, bint is_ordinary, wide* stats, wide* powers) noexcept nogil
 cdef bint rms_divisors(char** args, const Py_ssize_t* lengths) noexcept nogil
@@ -105,7 +114,6 @@ cdef void norm_1_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void norm_inf_combine(char** args, const Py_ssize_t* lengths) noexcept nogil
-@cython.locals(source="const real*", step=size)
 cdef void norm_2_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void far_rows(
     const real* x, size x_step, output y, size y_step, size n, size rows, wide* total, wide* powers
@@ -134,9 +142,30 @@ cdef void scale_past_caches(
 @cython.locals(is_streamed=bint, rows=size)
 cdef void scale_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
+cdef void unweighed(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
+cdef void scaled_long(
+    scaling f, const real* x, const real* weight, output y, size n, real factor
+) noexcept nogil
 cdef void weigh_row(const real* x, const real* weight, output y, size n, real factor) noexcept nogil
+cdef void scale_and_add(
+    scaling f, const real* x, const real* weight, output y, size n, real factor, const real* following, size ahead,
+    wide* total
+) noexcept nogil
+@cython.locals(source="const real*", factor=wide)
+cdef void scaled_rows_in_turns(
+    scaling f, factor_formula factor_of, wide least, const real* x, size step, const real* weight, size weight_step,
+    output y, size step_y, size n, size rows, wide eps, wide* total
+) noexcept nogil
+cdef void scaled_batch(
+    scaling f, factor_formula factor_of, wide least, const real* x, size step, const real* weight, size weight_step,
+    output y, size step_y, size n, size rows, wide eps, wide* total
+) noexcept nogil
+@cython.locals(rows=size)
+cdef void scaled_whole_rows(
+    scaling f, factor_formula factor_of, wide least, char** args, const Py_ssize_t* lengths, const real* weight,
+    size weight_step, output y, size step_y
+) noexcept nogil
 cdef void rms_norm_apply_row(char** args, const Py_ssize_t* lengths) noexcept nogil
-@cython.locals(source="const real*", step=size)
 cdef void rms_norm_whole_row(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void weigh_columns(
     const real* x, real weight, output y, size width, const real* factor
