@@ -77,11 +77,11 @@ def test_parts_of_rows_beyond_the_caches(columns):
 
 
 @pytest.mark.parametrize("columns", [20, 40, 300, 1500])
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "normalize"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "rms_norm", "normalize"])
 def test_functions_of_columns_beyond_the_caches(name, columns):
     """What goes past the caches is what stays there, in place; what is between two rows is left as it is."""
     wide = np.resize(normal((331, columns + 13), np.float32), (2**23 // columns + 3, columns + 13))
-    weights = normal((2, len(wide)), np.float32, 1) if name == "layer_norm" else ()
+    weights = normal((2, len(wide)), np.float32, 1)[: {"layer_norm": 2, "rms_norm": 1}.get(name, 0)]
 
     def function(x, out):
         getattr(fastact, name)(x, *weights, axis=0, out=out)

@@ -322,7 +322,7 @@ cdef dict FOUND = {}
 # Kernels with so many operations that columns beside whole vectors take longer than a vector of them: see `run_columns`.
 LONG = {"exp_sums", "moments", "normal_products", "weighted_products", "softmax", "grad_cross_entropy", "grad_log_softmax"}
 # Those of columns that write past the caches themselves.
-STREAMING = {"affine", "normalize", "softmax", "layer_norm", "norm_2", "scale"}
+STREAMING = {"affine", "normalize", "softmax", "layer_norm", "norm_2", "rms_norm", "scale"}
 # Those of whole columns that compute once what takes long, in pieces twice: columns may be longer. softmax of (4096, 256)
 # takes 0.8 of the time; log_softmax, which subtracts in the end, 1.2.
 KEEPING_TERMS = {"softmax"}

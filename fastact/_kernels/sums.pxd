@@ -173,7 +173,8 @@ cdef void weigh_columns(
 cdef void weigh_long_columns(
     const real* x, real weight, output y, size width, size ahead, size later, const real* factor
 ) noexcept nogil
-@cython.locals(is_streamed=bint)
+cdef void fill(output values, size n, real value) noexcept nogil
+@cython.locals(is_streamed=bint, rows=size)
 cdef void rms_norm_apply_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (wide, wide) add_exactly(wide total, wide low, wide t, wide t_low) noexcept nogil
 cdef real square_low(real x) noexcept nogil

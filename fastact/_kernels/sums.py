@@ -804,16 +804,33 @@ def weigh_long_columns(x, weight, y, width, ahead, later, factor):
     weigh_columns(x + j, weight, y + j, width - j, factor + j)
 
 
+def fill(values, n, value):
+    for j in range(n):
+        values[j] = value
+
+
 def rms_norm_apply_columns(args, lengths):
-    """Take one weight for each row of columns."""
-    x, weight, y = operand(args, X), operand(args, X + 1), output_of(args, X + 2)
-    step_x, step_y, width, scratch = lengths[STEP], lengths[STEP + 2], lengths[WIDTH], numbers(args, SCRATCH)
-    factor, power, are_far = reals(scratch), reals(scratch + width), scratch + 2 * width
+    """Take one weight for each row of columns. Past the caches it is layer_norm without mean and bias."""
+    x, weight, y, weight_step = operand(args, X), operand(args, X + 1), output_of(args, X + 2), lengths[STEP + 1]
+    step_x, step_y, rows, width = lengths[STEP], lengths[STEP + 2], lengths[ROWS], lengths[WIDTH]
+    room, scratch = reals(numbers(args, SCRATCH)), numbers(args, SCRATCH) + LANES
+    times = periods(width, 1, lengths[COUNT])
+    factor, mean, rest = reals(scratch), reals(scratch + times * width), reals(scratch + 2 * times * width)
+    are_far, power = scratch + 3 * times * width, reals(scratch + 3 * times * width + 1)
     is_streamed, later = lengths[COUNT] == 0, max(1, LONG_STRETCH // width)
     if not is_streamed:
         are_far[0] = factors_of_columns(numbers(args, STATS), lengths[KEPT], width, factor, power)
-    for i in range(lengths[ROWS]):
-        source, target, scalar = x + i * step_x, y + i * step_y, weight[i * lengths[STEP + 1]]
+    if lengths[COUNT] < 0 and are_far[0] == 0.0:
+        # Adding -0.0 keeps the sign of zeros.
+        repeat(factor, width, times)
+        fill(mean, times * width, ZERO)
+        fill(rest, times * width, -ZERO)
+        layer_norm_past_caches(
+            x, step_x, y, step_y, rows, width, mean, factor, rest, weight, weight_step, rest, 0, room
+        )
+        rows = 0
+    for i in range(rows):
+        source, target, scalar = x + i * step_x, y + i * step_y, weight[i * weight_step]
         if are_far[0] > 0.0:
             scale_columns(source, target, width, power)
             weigh_columns(target, scalar, target, width, factor)
