@@ -30,7 +30,7 @@ FILES_OF_KERNELS = {
 BESIDES = {
     "glu": ("grad_glu_apply_row",),
     "prelu": ("slope_sums_row", "slope_sums_columns", "slope_sums_combine"),
-    "rrelu": ("leaky_relu", "grad_leaky_relu", "uniform"),
+    "rrelu": ("rectify", "leaky_relu", "grad_leaky_relu", "uniform"),
 }
 
 

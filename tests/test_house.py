@@ -163,14 +163,14 @@ def test_steps_of_fused_functions_are_vectors(precision, instruction_set):
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("instruction_set", VECTOR)
-@pytest.mark.parametrize("kernel", ["draw_mask", "dropout", "uniform", "apply_mask"])
+@pytest.mark.parametrize("kernel", ["draw_mask", "dropout", "uniform", "rectify", "apply_mask"])
 def test_draws_are_vectors(kernel, precision, instruction_set):
     """Ten rounds of Philox are 20 multiplications for each lane; nothing is called but for the lower halves."""
     code = disassembly(f"_{precision}_{instruction_set}")[kernel]
     assert all("complete" in line for line in code.splitlines() if re.search(r"\bcall", line))
     packed = [line for line in code.splitlines() if VECTOR[instruction_set] in line]
     assert len([line for line in packed if "vpmuludq" in line]) >= (0 if kernel == "apply_mask" else 4 * 18)
-    if "dropout" in kernel or kernel == "apply_mask":
+    if kernel in ("dropout", "rectify", "apply_mask"):
         assert any(re.search(ARITHMETIC[precision], line) for line in packed)
 
 

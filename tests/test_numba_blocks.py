@@ -257,7 +257,7 @@ def test_functions_that_are_no_ufuncs_can_be_warmed_up():
         "layer_norm": "layer_norm_whole_row",
         "dropout": "dropout",
         "l2_penalty": "exact_squares_row",
-        "rrelu": "uniform",
+        "rrelu": "rectify",
     }.items():
         assert kernel in fastact.runtime.kernels_of(name)
 

@@ -79,7 +79,7 @@ def test_in_place():
     np.testing.assert_array_equal(x, expected)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [1, 7, 1023, 1025, 8193, 300_007])
 def test_one_pass_gives_the_bits_of_any_other_way(n, dtype):
     """Memory that is worked on where it lies, and what NumPy brings block by block."""
@@ -94,8 +94,9 @@ def test_one_pass_gives_the_bits_of_any_other_way(n, dtype):
                 assert_same_bits(fastact.grad.rrelu(dy, other, -0.3, 0.7, True, rng=4), dx)
 
 
-def test_one_pass_needs_no_memory_for_slopes():
-    x = -np.ones(1_000_000, np.float32)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_pass_needs_no_memory_for_slopes(dtype):
+    x = -np.ones(1_000_000, dtype)
     y = np.empty_like(x)
 
     def train():

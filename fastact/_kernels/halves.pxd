@@ -12,3 +12,10 @@ cdef void dropout_bfloat16(char** args, const Py_ssize_t* lengths) noexcept nogi
 cdef void apply_mask_halves(widening widen, narrowing narrow, char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_mask_float16(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_mask_bfloat16(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void slopes_of_words(const uint32_t* words, real low, real width, Py_ssize_t n, output slopes) noexcept nogil
+cdef void rectify_by_slopes(
+    const real* values, const real* x, const real* slopes, Py_ssize_t n, output y
+) noexcept nogil
+cdef void rectify_halves(widening widen, narrowing narrow, char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void rectify_float16(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void rectify_bfloat16(char** args, const Py_ssize_t* lengths) noexcept nogil

@@ -71,3 +71,48 @@ def apply_mask_float16(args, lengths):
 
 def apply_mask_bfloat16(args, lengths):
     apply_mask_halves(widen_bfloat16, round_widened_to_bfloat16, args, lengths)
+
+
+def slopes_of_words(words, low, width, n, slopes):
+    for i in range(n):
+        slopes[i] = unit_interval(whole(words, i)) * width + low
+
+
+def rectify_by_slopes(values, x, slopes, n, y):
+    for i in range(n):
+        y[i] = values[i] if x[i] > ZERO else slopes[i] * values[i]
+
+
+def rectify_halves(widen, narrow, args, lengths):
+    """Do what `rectify` does, see `philox.py`, between conversions; slopes are rounded to the arrays' type first."""
+    values = bits_operand(args, 0)
+    x = bits_operand(args, 1)
+    y = bits_operand(args, 2)
+    seed = seed_operand(args, 3)
+    prepared_seed = prepared(seed, counter_of(lengths[1]))
+    lower_seed = prepared(seed, counter_of(lengths[1]) + LOWER_HALVES)
+    words = words_operand(args, 4)
+    low, width = operand(args, 5)[0], operand(args, 5)[1]
+    wide_values = operand(args, 6)
+    wide_x = operand(args, 7)
+    slopes = output_operand(args, 8)
+    rounded = bits_operand(args, 9)
+    for start in range(0, lengths[0], 256):
+        n = min(256, lengths[0] - start)
+        prefetch(x, y, start, lengths[0])
+        draw_whole(prepared_seed, lower_seed, counter_of(lengths[1] + start), words)
+        slopes_of_words(words, low, width, n, slopes)
+        narrow(rounded, slopes, n)
+        widen(slopes, rounded, n)
+        widen(wide_values, element(values, start), n)
+        widen(wide_x, element(x, start), n)
+        rectify_by_slopes(wide_values, wide_x, slopes, n, slopes)
+        narrow(element(y, start), slopes, n)
+
+
+def rectify_float16(args, lengths):
+    rectify_halves(widen_float16, round_to_float16, args, lengths)
+
+
+def rectify_bfloat16(args, lengths):
+    rectify_halves(widen_bfloat16, round_widened_to_bfloat16, args, lengths)

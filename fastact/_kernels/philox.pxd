@@ -62,12 +62,21 @@ cdef void keep_rest_by_bits(
     const real* x, const uint8_t* mask, Py_ssize_t offset, real scale, real shift, real dropped, Py_ssize_t start,
     Py_ssize_t n, output y
 ) noexcept nogil
+cdef void draw_whole(
+    prepared_seed prepared_seed, prepared_seed lower_seed, uint64_t counter, words_output words
+) noexcept nogil
+cdef uint32_t whole(const uint32_t* words, Py_ssize_t i) noexcept nogil
 cdef void uniform_of_words(const uint32_t* words, Py_ssize_t start, Py_ssize_t n, output y) noexcept nogil
+cdef void rectify_by_words(
+    const real* values, const real* x, const uint32_t* words, real low, real width, Py_ssize_t start, Py_ssize_t n,
+    output y
+) noexcept nogil
 cdef void philox_words(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void draw_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void dropout(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void apply_mask(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void uniform(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void rectify(char** args, const Py_ssize_t* lengths) noexcept nogil
 
 # Of 32 bits for every compiler: Numba would make 64 of two words' 32, and half as many of them fit a register.
 cdef inline uint32_t difference_of(uint32_t a, uint32_t b) noexcept nogil:

@@ -15,7 +15,7 @@ import numpy as np
 from fastact._kernels.promotion import is_bfloat16
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.operands cimport is_same, may_share_memory
-from fastact._kernels.tiers cimport Task, kernels_for
+from fastact._kernels.tiers cimport Task
 from fastact._kernels.ufuncs cimport BlockKernel, find_block_kernel, run_block, run_chunks
 from fastact._kernels.walks cimport Walk, copy_next, go_to, has_distinct_elements, walk_over
 
@@ -42,8 +42,6 @@ cdef enum:
     BUFFER_BYTES = 1024
     # Elements whose bits are put into a buffer at a time, a multiple of WORDS, and the bytes of these bits.
     BLOCK = 4096
-    # Slopes that are drawn at a time: they stay in the first-level cache.
-    SLOPES = 1024
     LARGEST_ITEM = 8
     BLOCK_BYTES = 512
     # As of the ufuncs: a chunk takes 2 us, and what is shared by threads 16 us at least.
@@ -61,6 +59,7 @@ cdef struct Type:
     BlockKernel dropout
     BlockKernel apply_mask
     BlockKernel uniform
+    BlockKernel rectify
     Py_ssize_t item_size
 
 # Kept elements become x*scale + shift: scale, shift and the dropped value, for either kind of kernels.
@@ -91,6 +90,7 @@ cdef Type type_of_arrays(str precision, Py_ssize_t item_size, str suffix):
     of_arrays.dropout = find_block_kernel(precision, f"dropout{suffix}")
     of_arrays.apply_mask = find_block_kernel(precision, f"apply_mask{suffix}")
     of_arrays.uniform = find_block_kernel(precision, "uniform")
+    of_arrays.rectify = find_block_kernel(precision, f"rectify{suffix}")
     of_arrays.item_size = item_size
     return of_arrays
 
@@ -484,73 +484,41 @@ def uniform(shape, dtype, bytes seed):
 
 # ---- Leaky rectifiers with a slope for each element.
 
-# The operands of the kernel without the slopes: x, or dy and x; and the result.
+# What is multiplied, x or dy; where it is, x; and the result. low and high - low, for either kind of kernels.
 cdef struct Rectifier:
-    BlockKernel uniform
-    BlockKernel rectify
-    Py_ssize_t item_size
-    int arrays
+    const Type* type
     char* data[3]
     Py_ssize_t n
     uint64_t seed[4]
-    double low
-    double width
-
-
-ctypedef fused real:
-    float
-    double
-
-
-cdef inline void stretch(real* drawn, Py_ssize_t n, double low, double width) noexcept nogil:
-    """Turn numbers in [0, 1) into slopes. Two loops: no compiler fuses the sum with the product."""
-    cdef real narrow_low = <real>low, narrow_width = <real>width
-    cdef Py_ssize_t i
-    for i in range(n):
-        drawn[i] *= narrow_width
-    for i in range(n):
-        drawn[i] += narrow_low
-
-
-cdef void rectify_block(const Rectifier* call, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    cdef char words[WORDS_BYTES + CACHE_LINE]
-    cdef char storage[SLOPES * LARGEST_ITEM + CACHE_LINE]
-    cdef char* slopes = <char*>aligned(storage)
-    cdef char* args[4]
-    cdef Py_ssize_t[2] lengths
-    cdef int k
-    args[0], args[1], args[2] = slopes, <char*>call.seed, <char*>aligned(words)
-    lengths[0], lengths[1] = n, first
-    run_block(call.uniform, args, lengths)
-    if call.item_size == sizeof(float):
-        stretch(<float*>slopes, n, call.low, call.width)
-    else:
-        stretch(<double*>slopes, n, call.low, call.width)
-    for k in range(call.arrays):
-        args[k] = call.data[k] + first * call.item_size
-    args[call.arrays] = slopes
-    args[call.arrays + 1] = call.data[call.arrays] + first * call.item_size
-    kernels_for(call.rectify, n).array(args, n)
+    float narrow[2]
+    double wide[2]
 
 
 cdef void rectify_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef char storage[WORDS_BYTES + 4 * BUFFER_BYTES + CACHE_LINE]
     cdef const Rectifier* call = <const Rectifier*>context
-    cdef Py_ssize_t first = chunk * CHUNK
-    cdef Py_ssize_t end = min(first + CHUNK, call.n)
-    while first < end:
-        rectify_block(call, first, min(<Py_ssize_t>SLOPES, end - first))
-        first += SLOPES
+    cdef char* args[10]
+    cdef Py_ssize_t[2] lengths
+    cdef int k
+    lengths[1] = chunk * CHUNK
+    lengths[0] = min(<Py_ssize_t>CHUNK, call.n - lengths[1])
+    for k in range(3):
+        args[k] = call.data[k] + lengths[1] * call.type.item_size
+    args[3], args[4] = <char*>call.seed, <char*>aligned(storage)
+    args[5] = <char*>call.wide if call.type.item_size == sizeof(double) else <char*>call.narrow
+    args[6] = args[4] + WORDS_BYTES
+    for k in range(7, 10):
+        args[k] = args[k - 1] + BUFFER_BYTES
+    run_block(call.type.rectify, args, lengths)
 
 
-def rectify(str name, tuple arrays, out, double low, double high, bytes seed):
+def rectify(tuple arrays, out, double low, double high, bytes seed):
     """Return what a leaky rectifier makes of arrays that can be worked on where they lie, else None.
 
     Parameters
     ----------
-    name : {"leaky_relu", "grad_leaky_relu"}
-        The kernel: element i's slope is low + (high - low)*u, with u as of `uniform`.
     arrays : tuple
-        x, or dy and x.
+        x, or dy and x. Element i's slope is low + (high - low)*u, with u as of `uniform`.
     out : ndarray, optional
         Where the result goes; may be one of the arrays.
     low, high : float
@@ -566,22 +534,21 @@ def rectify(str name, tuple arrays, out, double low, double high, bytes seed):
     if not is_array(x) or not all([is_array(array) and array.shape == x.shape for array in arrays]):
         return None
     of_arrays = kernel_type(x)
-    if of_arrays != &FLOAT32 and of_arrays != &FLOAT64:
+    if of_arrays == NULL:
         return None
     if out is not None and not (is_array(out) and out.shape == x.shape and out.flags.writeable):
         return None
     y = np.empty(x.shape, x.dtype) if out is None else out
     if any([not is_plain(array, of_arrays) or not is_in_place_or_apart(array, y) for array in (*arrays, y)]):
         return None
-    precision = "float32" if of_arrays == &FLOAT32 else "float64"
-    call.uniform = of_arrays.uniform
-    call.rectify = find_block_kernel(precision, name)
-    call.item_size, call.arrays, call.n = of_arrays.item_size, len(arrays), np.PyArray_SIZE(x)
-    for k, array in enumerate((*arrays, y)):
+    call.type, call.n = of_arrays, np.PyArray_SIZE(x)
+    for k, array in enumerate((arrays[0], arrays[-1], y)):
         call.data[k] = np.PyArray_BYTES(array)
     read_seed(call.seed, seed)
     callers = enter_environment()
-    call.low, call.width = low, high - low
+    call.wide[0], call.wide[1] = low, high - low
+    for k in range(2):
+        call.narrow[k] = <float>call.wide[k]
     compute(rectify_chunk, &call, call.n)
     leave_environment(callers)
     return y

@@ -61,8 +61,7 @@ def randomized(
     seed = seed_of(rng, function)
     result = None
     if not options.keys() - {"out"}:
-        name = function.replace("grad.", "grad_").replace("rrelu", "leaky_relu")
-        result = rectify(name, arrays, options.get("out"), low, high, seed)
+        result = rectify(arrays, options.get("out"), low, high, seed)
     if result is not None:
         return result
     drawn = slopes(x, requested_type(options) or compute_type([dtype_of(x).type]), low, high, seed)
