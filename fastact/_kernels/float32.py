@@ -71,8 +71,10 @@ SELU_SCALE_ALPHA = 1.7580993175506592
 SELU_SCALE_ALPHA_LOW = 2.3296717e-08
 # As SCALED_MIN and SCALED_EXP_MIN where x/exp(x) must not overflow. At SILU_MIN, x*exp(x) rounds to 0.
 GATE_SCALED_MIN = -80.0
-GATE_EXP_MIN = -200.0
 SILU_MIN = -109.0
+# 1 -/+ 2**-16: its square is nothing beside 1.
+BELOW_ONE = 0.9999847412109375
+ABOVE_ONE = 1.0000152587890625
 # glu_gradients: from here down dy*a*exp(x) rounds to 0 also for the largest dy and a; and what leaves the smallest
 # exponent, or the sum of two such, in the low bits.
 GLU_EXP_MIN = -307.0

@@ -107,6 +107,12 @@ def exp_of_parts(scale, w, w_low):
     return t, fma(scale, w_low, fma(scale, w, scale - t))
 
 
+def exp_halves(r):
+    """Return (even, odd): exp(r) = 1 + even + odd, exp(-r) = 1 + even - odd."""
+    z = r * r
+    return z * cosh_polynomial(z), fma(r * z, sinh_polynomial(z), r)
+
+
 def exp_pair(x, bits):
     """Return (shifted, even, odd): exp(-x) = 2**-k*(1 + even - odd), k + bits left in shifted.
 
@@ -114,9 +120,7 @@ def exp_pair(x, bits):
     """
     shifted, k, r = exp_reduced(x, bits)
     r_low = k * LN2_LOW
-    z = r * r
-    even = z * cosh_polynomial(z)
-    odd = fma(r * z, sinh_polynomial(z), r)
+    even, odd = exp_halves(r)
     return shifted, fma(r_low, even - odd, r_low) + even, odd
 
 
@@ -647,21 +651,33 @@ def parts_product(dy, high, low, unscale):
 
 
 def grad_silu(dy, x):
-    # As `gate_slope`, but the low parts of the sums take fewer operations (1.95 ULP): what they lack is small where an
-    # exponent is not rounded.
-    a = limit(x, GATE_EXP_MIN, -GATE_SCALED_MIN)
-    shifted, w = exp_parts(-a, ZERO)
-    scale = power_of_two(shifted - TWO * TINY_BITS if rare(a < GATE_SCALED_MIN) else shifted)
-    one = ZERO if rare(a < GATE_SCALED_MIN) else ONE
-    d = fma(scale, w, one + scale)
-    d_low = fma(scale, w, (scale - d) + one)
-    factor = scale * fma(a, QUARTER, QUARTER)
-    quarter = ZERO if rare(a < GATE_SCALED_MIN) else QUARTER
-    n = fma(factor, w, quarter + factor)
-    n_low = fma(factor, w, (quarter - n) + factor)
-    high, low = slope_quotient(n, n_low, d, d_low)
-    unscale = TINY if rare(a < GATE_SCALED_MIN) else ONE
-    return parts_product(dy, not_lost(high, x), low, unscale)
+    # With a = -abs(x): n/d, n = e*(1 + a + e), d = (1 + e)**2, e = exp(a), and 1 - n/d for x > 0. n and d are
+    # those divided by exp(r), e = t*exp(r), as in `slope_divisor`: only products by powers of two, and sums, whose low
+    # parts take additions, not fmas, for which Zen 4 has as many ports again. 1 + a is exact where its error counts.
+    a = negative_magnitude(x)
+    a = SCALED_EXP_MIN if rare(a < SCALED_EXP_MIN) else a
+    shifted, k, r = exp_reduced(a, ZERO)
+    even, odd = exp_halves(fma(k, -LN2_LOW, r))
+    t = ZERO if rare(a < SCALED_MIN) else power_of_two(shifted)
+    scale = power_of_two(shifted + TWO * TINY_BITS if rare(a < SCALED_MIN) else shifted)
+    square = t * t
+    square = fma(square, even + odd, square)
+    rest = square + (even - odd)
+    t = t + t
+    total = ONE + t
+    d = total + rest
+    d_low = (rest - (d - total)) + (t - (total - ONE))
+    line = fma(scale, a, scale)
+    # A reciprocal that is a little too small leaves a correction of the quotient's sign, one too large of the other:
+    # so a dy of 0 keeps its sign, in the sum or in the subtraction, but for x within 0.001 of the derivative's zero.
+    y = (ABOVE_ONE if x > ZERO else BELOW_ONE) / d
+    high = (line + square) * y
+    low = -fma(high, d_low, fma(high, d, -line) - square) * y
+    unscale = TINY if rare(a < SCALED_MIN) else ONE
+    part = dy * unscale
+    tail = fma(part, high, ZERO if rare(not absolute(dy) <= LARGEST) else part * low) * unscale
+    mirrored = dy if rare(not absolute(dy) <= LARGEST) else dy - tail
+    return mirrored if x > ZERO else tail
 
 
 def two_sum(a, b):
