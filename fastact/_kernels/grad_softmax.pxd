@@ -12,6 +12,18 @@ cdef void chained_products_of_row(const real* dy, const real* y, size n, wides p
 cdef void grad_softmax_of_short_row(const real* dy, const real* y, output dx, size n, real product) noexcept nogil
 cdef void add_block(const real* dy, const real* y, output product) noexcept nogil
 cdef void short_products_of_row(const real* dy, const real* y, size n, output product, real* padded) noexcept nogil
+cdef void products_of_block(const real* dy, const real* y, output product) noexcept nogil
+cdef void products_of_two_blocks(const real* dy, const real* y, output product) noexcept nogil
+cdef void products_of_four_blocks(const real* dy, const real* y, output product) noexcept nogil
+cdef void short_products_of_rows(
+    const real* dy, size dy_step, const real* y, size y_step, size n, size rows, real* lanes, real* padded
+) noexcept nogil
+cdef void grad_softmax_of_block(const real* dy, const real* y, output dx, real product) noexcept nogil
+cdef void grad_softmax_of_two_blocks(const real* dy, const real* y, output dx, real product) noexcept nogil
+cdef void grad_softmax_of_short_rows(
+    const real* dy, size dy_step, const real* y, size y_step, real* dx, size dx_step, size n, size rows,
+    const wide* product
+) noexcept nogil
 cdef void sum_real_neighbours(const real* source, output target, size n) noexcept nogil
 cdef void fold_short_rows(real* lanes, real* other, size rows, wide* total) noexcept nogil
 cdef size slopes_at_once(size n) noexcept nogil
