@@ -64,6 +64,20 @@ def test_float32_softmax_over_many_rows():
         assert (np.abs(fastact.log_softmax(x) - exact) / unit).max() <= 2.0
 
 
+@pytest.mark.parametrize("n", [100, 1000])
+def test_softmax_of_rows_of_few_different_elements(n):
+    """What a term of nearly all of the sum was rounded by is not in the sum, or all other results had it as well."""
+    generator = np.random.default_rng(n)
+    common = generator.uniform(-3, 3, (3000, 1))
+    x = np.where(generator.random((3000, n)) < 0.9, common, common - np.abs(generator.standard_normal((3000, n))))
+    x[:, 0] = common[:, 0] + generator.uniform(0, 1, 3000)
+    x = x.astype(np.float32)
+    wide = x.astype(np.longdouble)
+    exact = np.exp(wide - wide.max(axis=1, keepdims=True))
+    exact = (exact / exact.sum(axis=1, keepdims=True)).astype(float)
+    assert (np.abs(fastact.softmax(x) - exact) / np.spacing(exact.astype(np.float32))).max() <= 2.0
+
+
 def log_softmax_in_long_double(x):
     x = x.astype(np.longdouble)
     difference = x - x.max(-1, keepdims=True)

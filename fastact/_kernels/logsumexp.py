@@ -115,8 +115,7 @@ def exp_sums_row(args, lengths):
 
 def add_terms_only(x, shift, lowest, bias, total, low):
     for j in range(LANES):
-        scale, w = exp_term_parts(x[j], shift, lowest, bias)
-        total[j], low[j] = add_term(total[j], low[j], scale, w, fma(scale, w, scale))
+        _, total[j], low[j] = next_term(x[j], shift, lowest, bias, total[j], low[j])
 
 
 def add_terms_of_blocks_only(x, shift, lowest, bias, total, low):
@@ -169,8 +168,8 @@ def sums_of_terms(x, n, ahead, shift, lowest, bias, total, low, rest):
 def rests_of_all(m, shift, lowest, bias, total, width, rest, rest_low):
     """Find the rests from sums with the largest element, which is subtracted as it was added."""
     for j in range(width):
-        scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
-        others = total[j] - wide_fma(wide_of(scale), wide_of(w), wide_of(scale))
+        scale, step, rise = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
+        others = total[j] - wide_fma(wide_of(step), wide_of(rise), wide_of(scale))
         rest[j], rest_low[j] = rest_of_sum(m[j], 1.0, others, 0.0)
 
 
@@ -242,9 +241,9 @@ def log_sums_of_rows(x, step, n, rows, scratch):
 
 def other_term_parts(x, m, shift, lowest, bias):
     """Return the term of an element and what its rounding lost, 0 for the largest."""
-    scale, w = exp_term_parts(x, shift, lowest, bias)
-    t = fma(scale, w, scale)
-    lost = fma(scale, w, scale - t)
+    scale, step, rise = exp_term_parts(x, shift, lowest, bias)
+    t = fma(step, rise, scale)
+    lost = fma(step, rise, scale - t)
     return (t if x != m else ZERO), (lost if x != m else ZERO)
 
 

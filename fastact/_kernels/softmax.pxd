@@ -3,14 +3,18 @@
 import cython
 
 cdef (real, real, real) exp_reference(real m) noexcept nogil
-cdef (real, real) exp_term_parts(real x, real shift, real lowest, real bias) noexcept nogil
+cdef (real, real, real) exp_term_parts(real x, real shift, real lowest, real bias) noexcept nogil
 cdef real exp_term(real x, real shift, real lowest, real bias) noexcept nogil
-cdef (real, real) add_term(real total, real low, real scale, real w, real t) noexcept nogil
 cdef wide terms_of_total(real total) noexcept nogil
 cdef (wide, wide) with_low(wide total, wide total_low, real low) noexcept nogil
 cdef (wide, wide) largest_term(real m) noexcept nogil
 cdef (wide, wide) reciprocal_parts(wide total, wide low) noexcept nogil
 cdef real largest_result(wide t, wide t_low, wide inverse, wide inverse_low) noexcept nogil
+cdef (real, real) quotient_parts(wide inverse, wide inverse_low) noexcept nogil
+cdef real smaller(real a, real b) noexcept nogil
+cdef real term_quotient(real t, real rest, real unit, real t_top, real top) noexcept nogil
+cdef real lower_quotient(real t, real rest, real unit, real top) noexcept nogil
+cdef real top_quotient(real t_top, real rest, real unit, real top) noexcept nogil
 cdef real result(real t, real factor, real factor_low, real t_top, real top) noexcept nogil
 cdef (real, real) rounded_parts(wide high, wide low) noexcept nogil
 @cython.locals(shifted=real, w=real, w_low=real, t=wide, t_low=wide, unit=wide)
@@ -49,12 +53,14 @@ cdef void largest_terms(
     const real* m, const real* shift, const real* lowest, const real* bias, output t_top, wides t, wides t_low,
     wides lost, size n
 ) noexcept nogil
-cdef void softmax_factors_of_sums(
-    const wide* t, const wide* t_low, const wide* lost, const wide* total, const wide* low, output top, output factor,
-    output factor_low, size n
+cdef void quotients_of_sums(
+    const real* t_top, const wide* t, const wide* t_low, const wide* lost, const wide* total, const wide* low, output top,
+    output rest, output unit, size n
 ) noexcept nogil
-cdef void multiply_row(
-    output y, size n, real factor, real factor_low, real t_top, real top, output rest
+cdef void divide_terms(output y, size n, real rest, real unit, real t_top, real top) noexcept nogil
+cdef void divide_lower_terms(output y, size n, real rest, real unit, real top) noexcept nogil
+cdef void divide_row(
+    output y, size n, real rest, real unit, real t_top, real top, output padded
 ) noexcept nogil
 cdef void softmax_of_rows(
     const real* x, size x_step, real* y, size y_step, size n, size rows, wide* scratch
@@ -91,16 +97,16 @@ cdef void add_terms_of_some_columns(
     const real* lowest, const real* bias, output total, output low
 ) noexcept nogil
 cdef void add_widened_terms(const real* total, const real* low, wides sums, wides sums_low, size n) noexcept nogil
-cdef void multiply_into(
-    const real* terms, real* y, size step, size rows, size width, const real* factor, const real* factor_low,
-    const real* t_top, const real* top
+cdef void divide_into(
+    const real* terms, real* y, size step, size rows, size width, const real* rest, const real* unit, const real* t_top,
+    const real* top
 ) noexcept nogil
 cdef void terms_of_columns(
     const real* x, size x_step, real* y, size y_step, size rows, size width, const real* shift, const real* lowest,
     const real* bias, output total, output low
 ) noexcept nogil
-cdef void multiply_columns(
-    const real* terms, output y, size width, const real* factor, const real* factor_low, const real* t_top, const real* top
+cdef void divide_columns(
+    const real* terms, output y, size width, const real* rest, const real* unit, const real* t_top, const real* top
 ) noexcept nogil
 cdef void softmax_whole_columns(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef (real, real, real) softmax_factors(wide* stats, size kept, wide share) noexcept nogil

@@ -18,27 +18,34 @@ def exp_reference(m):
 
 
 def exp_term_parts(x, shift, lowest, bias):
-    """Return (scale, w): exp(x) is to the sum of the row as scale*(1 + w) is to the sum of the terms."""
+    """Return (scale, step, rise): exp(x) is to the sum of the row as scale + step*rise is to the sum of the terms.
+
+    exp(r) = 1 + r*rise, step = scale*r: of the roundings of 1 + (r + r**2*polynomial), that of what is in parentheses
+    is spared. A term has an error of 0.57*2**-24 of itself before it is rounded, instead of 0.70*2**-24.
+    """
     x = x - shift
     x = lowest if x < lowest else x
     shifted = fma(x, LOG2_E, bias)
     k = shifted - bias
     r = fma(k, -LN2_LOW, fma(k, -LN2, x))
-    return power_of_two(shifted), fma(r * r, exp_polynomial(r), r)
+    scale = power_of_two(shifted)
+    return scale, scale * r, multiply_add(r, exp_polynomial(r), ONE)
 
 
 def exp_term(x, shift, lowest, bias):
-    scale, w = exp_term_parts(x, shift, lowest, bias)
-    return fma(scale, w, scale)
+    scale, step, rise = exp_term_parts(x, shift, lowest, bias)
+    return fma(step, rise, scale)
 
 
-def add_term(total, low, scale, w, t):
-    """Return (total, low) after the addition of scale*(1 + w), rounded to t: low is what total lost, and t.
+def next_term(x, shift, lowest, bias, total, low):
+    """Return the term of x, and (total, low) after its addition: low is what total lost, and the term.
 
     A total starts with 2**TERM_BITS: no term has a larger exponent, so that s - total is exact (Dekker).
     """
+    scale, step, rise = exp_term_parts(x, shift, lowest, bias)
+    t = fma(step, rise, scale)
     s = total + t
-    return s, low + fma(scale, w, scale - (s - total))
+    return t, s, low + fma(step, rise, scale - (s - total))
 
 
 def terms_of_total(total):
@@ -71,6 +78,40 @@ def largest_result(t, t_low, inverse, inverse_low):
     """
     product = t * inverse
     return narrow(product + (wide_fma(t, inverse, -product) + (t * inverse_low + t_low * inverse)))
+
+
+def quotient_parts(inverse, inverse_low):
+    """Return (rest, unit) with (1 + rest)*unit = inverse + inverse_low, in units of TERM_UNIT.
+
+    1 + rest is within [3/4, 3/2): rest is right to 2**-26 of it, so that t + t*rest, rounded once, needs no low part.
+    """
+    k = exponent_of(inverse * 1.3333333333333333)
+    power = power_of_minus(k)
+    return narrow((inverse * power - 1.0) + inverse_low * power), narrow(power_of_minus(-k)) * TERM_UNIT
+
+
+def smaller(a, b):
+    return b if b < a else a
+
+
+def term_quotient(t, rest, unit, t_top, top):
+    """Return a term's quotient. The unit comes last: a subnormal result is rounded there."""
+    return smaller(top if t == t_top else fma(t, rest, t) * unit, top)
+
+
+def lower_quotient(t, rest, unit, top):
+    """Return the same where the largest term's quotient is not below `top`: without the comparison."""
+    return smaller(fma(t, rest, t) * unit, top)
+
+
+def top_quotient(t_top, rest, unit, top):
+    """Return what the largest results are: `top`, or below one half what the largest term's quotient is.
+
+    Of most rows this leaves nothing to compare. As right as the other results it is either way, but what is nearly all
+    of a row's sum is to be 1.
+    """
+    lower = smaller(fma(t_top, rest, t_top) * unit, top)
+    return lower if top < HALF else top
 
 
 def result(t, factor, factor_low, t_top, top):
@@ -148,10 +189,7 @@ def fold_terms_of_rows(lanes, rows, sums, sums_low):
 
 def add_terms(x, y, shift, lowest, bias, total, low):
     for j in range(LANES):
-        scale, w = exp_term_parts(x[j], shift, lowest, bias)
-        t = fma(scale, w, scale)
-        y[j] = t
-        total[j], low[j] = add_term(total[j], low[j], scale, w, t)
+        y[j], total[j], low[j] = next_term(x[j], shift, lowest, bias, total[j], low[j])
 
 
 def add_terms_of_blocks(x, y, shift, lowest, bias, total, low):
@@ -221,28 +259,41 @@ def largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, n):
     Before the sums, not after them: then the processor has nothing else to do.
     """
     for j in range(n):
-        scale, w = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
-        t_top[j] = fma(scale, w, scale)
+        scale, step, rise = exp_term_parts(m[j], shift[j], lowest[j], bias[j])
+        t_top[j] = fma(step, rise, scale)
         t[j], t_low[j] = largest_term(m[j])
-        lost[j] = ((t[j] - 1.0) - w) + t_low[j]
+        lost[j] = wide_fma(wide_of(step) * -TERM_UNIT, wide_of(rise), t[j] - 1.0) + t_low[j]
 
 
-def softmax_factors_of_sums(t, t_low, lost, total, low, top, factor, factor_low, n):
+def quotients_of_sums(t_top, t, t_low, lost, total, low, top, rest, unit, n):
     """Find the factors, and the largest result. The largest term, often nearly all of the sum, is put right in it."""
     for j in range(n):
         inverse, inverse_low = reciprocal_parts(total[j] * TERM_UNIT, low[j] * TERM_UNIT + lost[j])
-        top[j] = largest_result(t[j], t_low[j], inverse, inverse_low)
-        factor[j], factor_low[j] = rounded_parts(inverse, inverse_low)
+        part, power = quotient_parts(inverse, inverse_low)
+        top[j] = top_quotient(t_top[j], part, power, largest_result(t[j], t_low[j], inverse, inverse_low))
+        rest[j], unit[j] = part, power
 
 
-def multiply_row(y, n, factor, factor_low, t_top, top, rest):
-    for i in range(n // LANES * LANES):
-        y[i] = result(y[i], factor, factor_low, t_top, top)
-    if n % LANES > 0:
-        pad_lanes(rest, y + n // LANES * LANES, n % LANES, -TWO * LARGEST)
-        for j in range(LANES):
-            rest[j] = result(rest[j], factor, factor_low, t_top, top)
-        copy_lanes(y + n // LANES * LANES, rest, n % LANES)
+def divide_terms(y, n, rest, unit, t_top, top):
+    for i in range(n):
+        y[i] = term_quotient(y[i], rest, unit, t_top, top)
+
+
+def divide_lower_terms(y, n, rest, unit, top):
+    for i in range(n):
+        y[i] = lower_quotient(y[i], rest, unit, top)
+
+
+def divide_row(y, n, rest, unit, t_top, top, padded):
+    whole = n // LANES * LANES
+    if fma(t_top, rest, t_top) * unit >= top:
+        divide_lower_terms(y, whole, rest, unit, top)
+    else:
+        divide_terms(y, whole, rest, unit, t_top, top)
+    if n > whole:
+        pad_lanes(padded, y + whole, n - whole, -TWO * LARGEST)
+        divide_terms(padded, LANES, rest, unit, t_top, top)
+        copy_lanes(y + whole, padded, n - whole)
 
 
 def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
@@ -252,7 +303,7 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     t, t_low, lost = scratch + 6 * GRID, scratch + 6 * GRID + MOST_ROWS, scratch + 6 * GRID + 2 * MOST_ROWS
     m = reals(scratch + 6 * GRID + 3 * MOST_ROWS)
     shift, lowest, bias, t_top = m + MOST_ROWS, m + 2 * MOST_ROWS, m + 3 * MOST_ROWS, m + 4 * MOST_ROWS
-    top, factor, factor_low = m + 5 * MOST_ROWS, m + 6 * MOST_ROWS, m + 7 * MOST_ROWS
+    top, part, unit = m + 5 * MOST_ROWS, m + 6 * MOST_ROWS, m + 7 * MOST_ROWS
     width = whole_vectors(rows)
     references_of_rows(x, x_step, n, rows, scratch, m, shift, lowest, bias)
     largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, width)
@@ -268,9 +319,9 @@ def softmax_of_rows(x, x_step, y, y_step, n, rows, scratch):
     clear(total + rows * FOLDED, low + rows * FOLDED, (width - rows) * FOLDED)
     clear(sums, sums_low, width)
     fold_rows(total, low, sums, sums_low, width)
-    softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
+    quotients_of_sums(t_top, t, t_low, lost, sums, sums_low, top, part, unit, width)
     for i in range(rows):
-        multiply_row(y + i * y_step, n, factor[i], factor_low[i], t_top[i], top[i], rest)
+        divide_row(y + i * y_step, n, part[i], unit[i], t_top[i], top[i], rest)
 
 
 def whole_vectors(rows):
@@ -393,14 +444,6 @@ def clear_reals(x, n):
         x[j] = ZERO
 
 
-def next_term(x, shift, lowest, bias, total, low):
-    """Return the term of x, and the sum with it."""
-    scale, w = exp_term_parts(x, shift, lowest, bias)
-    t = fma(scale, w, scale)
-    total, low = add_term(total, low, scale, w, t)
-    return t, total, low
-
-
 def add_terms_of_columns(x, y, width, shift, lowest, bias, total, low):
     for j in range(width):
         y[j], total[j], low[j] = next_term(x[j], shift[j], lowest[j], bias[j], total[j], low[j])
@@ -415,17 +458,17 @@ def add_terms_of_some_columns(x, step, y, second, third, fourth, width, shift, l
         fourth[j], total[j], low[j] = next_term(x[3 * step + j], shift[j], lowest[j], bias[j], s, s_low)
 
 
-def multiply_columns(terms, y, width, factor, factor_low, t_top, top):
+def divide_columns(terms, y, width, rest, unit, t_top, top):
     for j in range(width):
-        y[j] = result(terms[j], factor[j], factor_low[j], t_top[j], top[j])
+        y[j] = term_quotient(terms[j], rest[j], unit[j], t_top[j], top[j])
 
 
-def multiply_into(terms, y, step, rows, width, factor, factor_low, t_top, top):
+def divide_into(terms, y, step, rows, width, rest, unit, t_top, top):
     """Write the results of terms without gaps."""
     for i in range(rows):
         if i + ROWS_AHEAD < rows:
             will_write_columns(y + (i + ROWS_AHEAD) * step, width)
-        multiply_columns(terms + i * width, y + i * step, width, factor, factor_low, t_top, top)
+        divide_columns(terms + i * width, y + i * step, width, rest, unit, t_top, top)
 
 
 def terms_of_columns(x, x_step, y, y_step, rows, width, shift, lowest, bias, total, low):
@@ -451,8 +494,8 @@ def softmax_whole_columns(args, lengths):
     sums, sums_low, t, t_low = scratch, scratch + width, scratch + 2 * width, scratch + 3 * width
     lost, total = scratch + 4 * width, reals(scratch + 5 * width)
     low, m, shift, lowest = total + width, total + 2 * width, total + 3 * width, total + 4 * width
-    bias, t_top, top, factor = total + 5 * width, total + 6 * width, total + 7 * width, total + 8 * width
-    factor_low = total + 9 * width
+    bias, t_top, top, rest = total + 5 * width, total + 6 * width, total + 7 * width, total + 8 * width
+    unit = total + 9 * width
     is_apart = terms_share_places(y_step, rows)
     terms, step = reals(scratch + SCRATCH_PER_COLUMN * width) if is_apart else y, width if is_apart else y_step
     references_of_columns(x, x_step, rows, width, m, shift, lowest, bias)
@@ -465,12 +508,12 @@ def softmax_whole_columns(args, lengths):
         )
         add_widened_terms(total, low, sums, sums_low, width)
     largest_terms(m, shift, lowest, bias, t_top, t, t_low, lost, width)
-    softmax_factors_of_sums(t, t_low, lost, sums, sums_low, top, factor, factor_low, width)
+    quotients_of_sums(t_top, t, t_low, lost, sums, sums_low, top, rest, unit, width)
     if is_apart:
-        multiply_into(terms, y, y_step, rows, width, factor, factor_low, t_top, top)
+        divide_into(terms, y, y_step, rows, width, rest, unit, t_top, top)
     else:
         for i in range(rows):
-            multiply_columns(y + i * y_step, y + i * y_step, width, factor, factor_low, t_top, top)
+            divide_columns(y + i * y_step, y + i * y_step, width, rest, unit, t_top, top)
 
 
 def softmax_factors(stats, kept, share):
