@@ -38,7 +38,7 @@ def test_rows_do_not_depend_on_how_many_there_are(name, n, dtype):
         assert_same_bits(ALONG_ROWS[name](x[:some]), expected[:some])
 
 
-@pytest.mark.parametrize("n", [2, 3, 10, 15])
+@pytest.mark.parametrize("n", [2, 3, 10, 15, 16, 20, 23, 24])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_short_rows_have_the_bits_of_columns(name, n):
     """Sixteen of them are turned into columns, fifteen are not."""
@@ -69,6 +69,12 @@ def test_short_rows_need_no_memory_for_statistics(dtype):
         function = getattr(fastact, name.split()[0])
         order = (1.0,) if name.endswith("sum") else ()
         assert memory.peak_of(partial(function, x, *order, out=x)) < x.nbytes / 16, name
+
+
+@pytest.mark.parametrize("n", [4, 10, 15])
+def test_gradients_of_short_rows_do_not_depend_on_how_many_there_are(n):
+    x = normal((200, n), np.float32, scale=4)
+    assert_same_bits(ALONG_ROWS["grad.softmax"](x[:15]), ALONG_ROWS["grad.softmax"](x)[:15])
 
 
 @pytest.mark.parametrize("rows", [7, 16, 31, 300, 5000])

@@ -19,7 +19,7 @@ cdef enum:
     PLANE = 12
     # Numbers of scratch for each column; behind them is room for a copy of whole columns.
     SCRATCH_PER_COLUMN = 16
-    # Rows shorter than this are turned into columns, if there are enough of them; the second of sums of exponentials in
-    # float32.
+    # Rows shorter than this are turned into columns, if there are enough of them; the second of float32 rows whose
+    # exponentials are summed: what is done once for a row takes longer.
     SHORT_ROW = 16
     TURNED_EXP_ROW = 64

@@ -330,6 +330,7 @@ KEEPING_TERMS = {"softmax"}
 # 16 columns. In float32 softmax of rows of 16 takes 0.28 of the time, of 48 0.8; normalize with p=1 0.13 and 0.55.
 TURNED_ROW = {
     ("float32", "exp_sums"): TURNED_EXP_ROW, ("float64", "softmax"): TURNED_EXP_ROW // 2,
+    ("float32", "grad_softmax"): 4, ("float32", "grad_log_softmax"): 4,
     ("float32", "norm_1"): 96, ("float32", "norm_inf"): 96, ("float64", "norm_inf"): 48,
 }
 
