@@ -160,7 +160,7 @@ cdef void scaled_batch(
     scaling f, factor_formula factor_of, wide least, const real* x, size step, const real* weight, size weight_step,
     output y, size step_y, size n, size rows, wide eps, wide* total
 ) noexcept nogil
-@cython.locals(rows=size)
+@cython.locals(rows=size, are_cached=bint)
 cdef void scaled_whole_rows(
     scaling f, factor_formula factor_of, wide least, char** args, const Py_ssize_t* lengths, const real* weight,
     size weight_step, output y, size step_y
