@@ -431,9 +431,9 @@ def checked_mask(mask: Mask, n: int, name: str, function: str) -> Mask:
 def size_of(shape: int | Sequence[int]) -> int:
     """Return the number of elements of a shape, or raise."""
     demand = "dropout_mask(): shape must be a non-negative integer or a tuple of them"
-    is_sequence = isinstance(shape, Sequence) or np.ndim(shape) == 1
+    given = shape.tolist() if isinstance(shape, np.ndarray) else shape
     try:
-        lengths = [operator.index(length) for length in (shape if is_sequence else (shape,))]
+        lengths = [operator.index(length) for length in (given if isinstance(given, Sequence) else (given,))]
     except TypeError:
         raise TypeError(f"{demand}, got {shape!r}") from None
     if any(length < 0 for length in lengths):
