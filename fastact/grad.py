@@ -53,7 +53,7 @@ def prelu(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, *, axis: int | None = 
     ------
     TypeError
         If an operand is not a real number or an array of bool, integers, float16, bfloat16, float32 or float64, or
-        if `axis` is not an integer.
+        if `axis` is not an integer, or if elements of `weight` are masked.
     ValueError
         If `axis` is given and `weight` is not one-dimensional, of the length of that axis or of length 1.
     numpy.exceptions.AxisError

@@ -29,7 +29,7 @@ cdef inline void copy_grid(
         rows = 1
         target_step = target_row
         source_step = source_row
-    # Steps across each other: neighbours of one are apart in the other.
+    # Neighbours on one side are a step apart on the other.
     if (target_step == item and source_row == item or target_row == item and source_step == item) and (
         target_step != source_step and can_transpose(rows, width, item)
     ):

@@ -11,6 +11,7 @@ from fastact._kernels.promotion import ARRAY, HALVES, compute_type
 from fastact._kernels.random import rectify, uniform
 from fastact._kernels.seeds import seed_of
 
+# Of a ufunc.
 KEYWORDS = {"out", "where", "dtype", "signature", "casting", "order", "subok"}
 
 
@@ -54,8 +55,8 @@ def randomized(
     # Here, where it is known who asks.
     for name, array in zip(("dy", "x")[-len(arrays) :], arrays, strict=True):
         x = checked(array, f"{function}(): {name} must be {ARRAY}")
-    for keyword in options.keys() - KEYWORDS:
-        raise TypeError(f"{function}() got an unexpected keyword argument {keyword!r}")
+    if unknown := options.keys() - KEYWORDS:
+        raise TypeError(f"{function}() got an unexpected keyword argument {min(unknown)!r}")
     if not training:
         return leaky_relu(*arrays, (low + high) / 2, **options)
     seed = seed_of(rng, function)

@@ -327,7 +327,8 @@ STREAMING = {"affine", "normalize", "softmax", "layer_norm", "norm_2", "rms_norm
 # takes 0.8 of the time; log_softmax, which subtracts in the end, 1.2.
 KEEPING_TERMS = {"softmax"}
 # Rows shorter than this are columns to kernels that give both the same bits: the work of one row takes as long as that of
-# 16 columns. In float32 softmax of rows of 16 takes 0.28 of the time, of 48 0.8; normalize with p=1 0.13 and 0.55.
+# 16 columns. In float32 softmax of rows of 16 takes 0.28 of the time, of 48 0.8; normalize with p=1 0.13 and 0.55. Gradients
+# of softmax are rows from 4 on: to turn two arrays and a third back takes longer than the rest, 4 times as long at 15.
 TURNED_ROW = {
     ("float32", "exp_sums"): TURNED_EXP_ROW, ("float64", "softmax"): TURNED_EXP_ROW // 2,
     ("float32", "grad_softmax"): 4, ("float32", "grad_log_softmax"): 4,

@@ -44,10 +44,10 @@ inline void transpose(
     const bool is_tall = rows > columns;
     const ptrdiff_t outer = std::max(rows, columns), inner = std::min(rows, columns);
     for (ptrdiff_t i = 0; i < outer; i += SIDE) {
-        const ptrdiff_t far = std::min(i, outer - SIDE);
+        const ptrdiff_t outer_start = std::min(i, outer - SIDE);
         for (ptrdiff_t j = 0; j < inner; j += SIDE) {
-            const ptrdiff_t near = std::min(j, inner - SIDE);
-            const ptrdiff_t row = is_tall ? far : near, column = is_tall ? near : far;
+            const ptrdiff_t inner_start = std::min(j, inner - SIDE);
+            const ptrdiff_t row = is_tall ? outer_start : inner_start, column = is_tall ? inner_start : outer_start;
             transpose_block<item>(
                 to + row * to_step + column * (ptrdiff_t)sizeof(item), to_step,
                 from + column * from_step + row * (ptrdiff_t)sizeof(item), from_step);
@@ -55,7 +55,7 @@ inline void transpose(
     }
 }
 
-/* What fits a register twice is moved as fast one by one. */
+/* Items of 8 bytes are moved as fast one by one: a register of the baseline holds two, so a block is four items only. */
 inline bool can_transpose(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t size)
 {
     return std::min(rows, columns) >= SIDE && (size == 2 || size == 4);
