@@ -43,7 +43,19 @@ def test_variance_where_data_drift_or_begin_far_away(n):
 
 @pytest.mark.parametrize(
     "shape",
-    [(20_001, 16), (15_007, 21), (70_001, 63), (9001, 70), (2500, 950), (4100, 1030), (17, 250_007), (5, 1_050_007)],
+    [
+        (20_001, 16),
+        (15_007, 21),
+        (70_001, 63),
+        (9001, 70),
+        (2500, 950),
+        (4100, 1030),
+        (1030, 4100),
+        (301, 14_001),
+        (100, 42_001),
+        (17, 250_007),
+        (5, 1_050_007),
+    ],
 )
 def test_float32_moments_beyond_the_cache(shape):
     """What is fetched ahead, and pieces of more rows, change nothing but the time."""

@@ -14,9 +14,11 @@ cdef enum:
     # Pieces: none where a kernel is called once more and finds in scratch what it prepared from the same statistics; less
     # than none where it is to write past the caches.
     COUNT = 3
-    STEP = 4
+    # All elements of an array: they stay in the caches, or are fetched ahead.
+    ELEMENTS = 4
+    STEP = 5
     # And from plane to plane of a row, see planes.py.
-    PLANE = 12
+    PLANE = 13
     # Numbers of scratch for each column; behind them is room for a copy of whole columns.
     SCRATCH_PER_COLUMN = 16
     # Rows shorter than this are turned into columns, if there are enough of them; the second of float32 rows whose

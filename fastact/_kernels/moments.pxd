@@ -76,13 +76,16 @@ cdef void add_8_moments(
     const real* x, size step, size width, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void fetch_rows(const real* x, size step, size width, size first, size count) noexcept nogil
-cdef void add_8_far_rows(
+cdef void add_4_far_rows(
     const real* x, size step, size width, size ahead, const wide* c, wides total, wides square
+) noexcept nogil
+cdef void add_8_far_rows(
+    const real* x, size step, size width, size first, size ahead, const wide* c, wides total, wides square
 ) noexcept nogil
 cdef void moments_of_far_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil
-cdef bint are_beyond_caches(const Py_ssize_t* lengths) noexcept nogil
+cdef bint are_far(const Py_ssize_t* lengths) noexcept nogil
 cdef void add_few_of_columns(
     const real* x, size step, size rows, size width, const wide* c, wides total, wides square
 ) noexcept nogil

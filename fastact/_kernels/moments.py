@@ -63,7 +63,7 @@ def add_few_of_row(x, n, c, total, square, rest):
 
 def read_ahead(lengths, n, step):
     """Return how far ahead rows are fetched: not at all in arrays that stay in the second-level cache."""
-    return FEW_ELEMENTS // n * step if lengths[KEPT] * lengths[COUNT] * lengths[ROWS] > SECOND_LEVEL else 0
+    return FEW_ELEMENTS // n * step if lengths[ELEMENTS] > SECOND_LEVEL else 0
 
 
 def next_rows(lengths):
@@ -335,29 +335,51 @@ def fetch_rows(x, step, width, first, count):
         will_read_lanes_later(following + some * LANES)
 
 
-def add_8_far_rows(x, step, width, ahead, c, total, square):
-    """Do that, and fetch eight rows that are `ahead`, in the order of memory: others take up to thrice the time."""
+def add_4_far_rows(x, step, width, ahead, c, total, square):
+    """Add four rows, and fetch four that are `ahead`, in the order of memory: others take up to thrice the time."""
     for tile in range(width // LANES):
         j = tile * LANES
-        fetch_rows(x + ahead, step, width, 8 * j, 8)
-        add_8_moments(x + j, step, LANES, c + j, total + j, square + j)
+        fetch_rows(x + ahead, step, width, 4 * j, 4)
+        add_moments_of_4(x + j, step, LANES, c + j, total + j, square + j)
     j = width // LANES * LANES
-    fetch_rows(x + ahead, step, width, 8 * j, (width - j) // 4)
+    fetch_rows(x + ahead, step, width, 4 * j, (width - j) // 4)
+    add_moments_of_4(x + j, step, width - j, c + j, total + j, square + j)
+
+
+def add_8_far_rows(x, step, width, first, ahead, c, total, square):
+    """As `add_4_far_rows`, to the same bits, where the sums fill the first-level cache: they are read half as often.
+
+    The `first` columns are those before a cache line.
+    """
+    add_8_moments(x, step, first, c, total, square)
+    tiles = (width - first) // LANES
+    for tile in range(tiles):
+        j = first + tile * LANES
+        fetch_rows(x + ahead, step, width, 8 * tile * LANES, 8)
+        add_8_moments(x + j, step, LANES, c + j, total + j, square + j)
+    j = first + tiles * LANES
+    fetch_rows(x + ahead, step, width, 8 * tiles * LANES, (width - tiles * LANES) // 4)
     add_8_moments(x + j, step, width - j, c + j, total + j, square + j)
 
 
 def moments_of_far_columns(x, step, rows, width, c, total, square):
     """Sum columns of arrays beyond the caches in binary64: the memory takes as long, and each element is read once."""
-    ahead = max(8, FAR_AHEAD // width // 8 * 8) * step
     clear(total, square, width)
-    for i in range(rows // 8):
-        add_8_far_rows(x + 8 * i * step, step, width, ahead, c, total, square)
-    i = rows // 8 * 8
+    if width < LONG_STRETCH:
+        ahead = max(8, FAR_AHEAD // width // 8 * 8) * step
+        for i in range(rows // 4):
+            add_4_far_rows(x + 4 * i * step, step, width, ahead, c, total, square)
+    else:
+        first = unaligned_columns(x, step, width)
+        for i in range(rows // 8):
+            add_8_far_rows(x + 8 * i * step, step, width, first, 16 * step, c, total, square)
+    i = rows // 4 * 4 if width < LONG_STRETCH else rows // 8 * 8
     add_few_of_columns(x + i * step, step, rows - i, width, c, total, square)
 
 
-def are_beyond_caches(lengths):
-    return lengths[KEPT] * lengths[COUNT] * lengths[ROWS] > 16 * SECOND_LEVEL
+def are_far(lengths):
+    """Return whether columns lie beyond the caches, and are long enough that what is fetched ahead is theirs."""
+    return lengths[ELEMENTS] > 16 * SECOND_LEVEL and lengths[COUNT] * lengths[ROWS] > 256
 
 
 def add_few_of_columns(x, step, rows, width, c, total, square):
@@ -500,8 +522,7 @@ def unaligned_columns(x, step, width):
 
 def are_fetched(lengths):
     """Return whether columns are fetched ahead. Long stretches need it beyond the third-level cache only."""
-    elements = lengths[KEPT] * lengths[COUNT] * lengths[ROWS]
-    return elements > (SECOND_LEVEL if lengths[WIDTH] < LONG_STRETCH else 16 * SECOND_LEVEL)
+    return lengths[ELEMENTS] > (SECOND_LEVEL if lengths[WIDTH] < LONG_STRETCH else 16 * SECOND_LEVEL)
 
 
 def chained_moments_of_columns(x, step, rows, width, is_fetched, pieces, c, total, square):
@@ -545,7 +566,7 @@ def moments_columns(args, lengths):
         move_to_means(x, step, rows, width, c, total)
         exact_moments_of_columns(x, step, rows, width, are_fetched(lengths), c, total, square, numbers(args, SCRATCH))
         columns_about_means(x, step, rows, width, c, total, square, numbers(args, SCRATCH))
-    elif are_beyond_caches(lengths):
+    elif are_far(lengths):
         moments_of_far_columns(x, step, rows, width, c, total, square)
     else:
         first, pieces = unaligned_columns(x, step, width), lengths[COUNT]

@@ -11,7 +11,7 @@ from fastact._kernels.jobs cimport (
     MOST_OPERANDS, NUMBER, RESULTS, Job, Piece, is_constant, last_length, last_step, move, piece_at, vector
 )
 from fastact._kernels.layout cimport (
-    COUNT, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SCRATCH_PER_COLUMN, STATS, STEP, WIDTH, X
+    COUNT, ELEMENTS, KEPT, PARAMETERS, PIECES, ROWS, SCRATCH, SCRATCH_PER_COLUMN, STATS, STEP, WIDTH, X
 )
 from fastact._kernels.packing cimport load, load_rows, store, store_rows
 from fastact._kernels.stream cimport end_stream, stream
@@ -188,6 +188,7 @@ cdef void run_piece(
     lengths[WIDTH] = piece.width
     lengths[KEPT] = job.all_kept if job.stats != NULL else job.tile
     lengths[COUNT] = job.piece_count
+    lengths[ELEMENTS] = job.all_kept * job.all_reduced
     for k in range(job.operands):
         memory[k] = job.data[k]
     move(&job.kept, 0, job.operands, piece.flat, job.kept.count, memory)
@@ -315,6 +316,7 @@ cdef void run_rows(
         lengths[WIDTH] = length
         lengths[KEPT] = job.all_kept
         lengths[COUNT] = 1
+        lengths[ELEMENTS] = job.all_kept * job.all_reduced
         for k in range(job.operands):
             args[X + k] = job.data[k]
             lengths[STEP + k] = last_step(job, &job.kept, k) // job.item
@@ -342,6 +344,7 @@ cdef void run_packed_rows(
     cdef int k
     args[PARAMETERS], args[SCRATCH] = <char*>job.parameters, <char*>scratch
     lengths[ROWS], lengths[KEPT], lengths[COUNT] = job.all_reduced, job.all_kept, 1
+    lengths[ELEMENTS] = job.all_kept * job.all_reduced
     while rows > 0:
         some = min(min(rows, rows_packed(job)), last_length(&job.kept) - first % last_length(&job.kept))
         args[STATS] = <char*>(job.stats + first)

@@ -46,8 +46,9 @@ cdef enum:
     LONG_PIECE_ROWS = 1024
     # Neighbouring rows of memory are read in long stretches: of 1024 columns at twice the speed of 256, beyond the cache.
     TILE = 1024
-    # The same of kernels that write past the caches, and go through it in strips.
-    STREAMED_TILE = 4096
+    # The same of kernels that write past the caches, and go through it in strips, and of what large arrays are read for
+    # once.
+    LONG_TILE = 4096
     # Tiles of columns with so few rows that what is known of each column counts: it stays in the first-level cache, and
     # while it is made the memory brings what was fetched. (16, 2M) takes 0.77 of the time that it takes in tiles of 1024.
     SHORT_COLUMN = 64
@@ -130,6 +131,10 @@ cdef void cut(Job* job, Py_ssize_t tile) noexcept nogil:
         job.piece = PIECE_ROWS if job.reduces else PIECE_ROWS // 4
         if job.is_read_once and is_in_place and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL:
             job.piece = LONG_PIECE_ROWS
+            if job.all_reduced > PIECE_ROWS and job.columns > tile:
+                # In the order of memory.
+                tile = LONG_TILE
+                job.piece = PIECE_ROWS
         job.tile = tile
         if job.whole != NULL and job.outputs == 0 and job.all_reduced > PIECE_ROWS:
             # What is not read again goes by in long stretches of memory; a piece and the next one stay in the cache.
@@ -573,7 +578,7 @@ cdef int run_on(
         and not job.is_packed[job.operands - 1] and are_large(&job, job.operands - constants, STREAMED_FROM)
     )
     if job.are_streamed_by_kernel and not found.is_long_apply and not job.is_packed[0]:
-        cut(&job, STREAMED_TILE)
+        cut(&job, LONG_TILE)
     job.reduce = found.reduce[kind]
     job.combine = found.combine
     job.apply = found.apply[kind]

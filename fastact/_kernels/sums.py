@@ -308,7 +308,7 @@ def squares_of_columns(args, lengths, least):
     total = numbers(args, PIECES)
     if SUM_ROUNDS > ZERO:
         exact_sum_of_columns(square_of, x, step, rows, width, are_fetched(lengths), total, numbers(args, SCRATCH))
-    elif are_beyond_caches(lengths):
+    elif are_far(lengths):
         squares_of_far_columns(x, step, rows, width, reals(numbers(args, SCRATCH)), total)
         squares_without_chains(x, step, rows, width, total, numbers(args, SCRATCH))
     else:
@@ -740,7 +740,7 @@ def scaled_whole_rows(f, factor_of, least, args, lengths, weight, weight_step, y
     x, step, n, rows, eps = operand(args, X), lengths[STEP], lengths[ROWS], lengths[WIDTH], numbers(args, PARAMETERS)[0]
     at_once, total = squares_at_once(n), numbers(args, SCRATCH)
     # Beyond the caches results go to a buffer, and turns gain nothing: rows of 256 take 1.1 to 1.2 of the time.
-    are_cached = lengths[KEPT] * n <= 16 * SECOND_LEVEL
+    are_cached = lengths[ELEMENTS] <= 16 * SECOND_LEVEL
     if SUM_ROUNDS == ZERO and SHORTEST_IN_TURNS <= n <= LONGEST_IN_TURNS and are_cached:
         scaled_rows_in_turns(f, factor_of, least, x, step, weight, weight_step, y, step_y, n, rows, eps, total)
         rows = 0
