@@ -158,3 +158,30 @@ def test_planes_beyond_the_caches(name, side, dtype):
         assert np.array_equal(out[:7], expected)
         assert (memory[:17] == 77).all()
         assert (memory[17 + x.size :] == 77).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [31, 32, 33, 49, 128])
+def test_small_planes_beyond_the_caches(n, dtype):
+    """In inference these go past the caches, too: cache lines over their ends, but not over gaps between them."""
+    channels = 2**25 // np.dtype(dtype).itemsize // (8 * n) + 3
+    x = np.resize(normal((3, 7, n), dtype), (8, channels, n))
+    mean, var, weight, bias = np.random.default_rng(0).uniform(0.5, 1.5, (4, channels)).astype(dtype)
+    memory = np.empty(x.size + 40, dtype)
+    for first in (16, 17, 31):
+        memory[:] = 77
+        out = memory[first : first + x.size].reshape(x.shape)
+        fastact.batch_norm(x, mean, var, weight, bias, activation="relu", out=out)
+        expected = x.copy()
+        fastact.batch_norm(expected, mean, var, weight, bias, activation="relu", out=expected)
+        assert_same_bits(out, expected)
+        assert (memory[:first] == 77).all()
+        assert (memory[first + x.size :] == 77).all()
+    apart = np.full((8, channels + 1, n), 77, dtype)
+    fastact.batch_norm(x[:, 1:], mean[1:], var[1:], weight[1:], bias[1:], activation="relu", out=apart[:, 1:-1])
+    assert_same_bits(apart[:, 1:-1].copy(), expected[:, 1:])
+    assert (apart[:, [0, -1]] == 77).all()
+    every_other = np.full((8, 2 * channels, n), 77, dtype)
+    fastact.batch_norm(x, mean, var, weight, bias, activation="relu", out=every_other[:, ::2])
+    assert_same_bits(every_other[:, ::2].copy(), expected)
+    assert (every_other[:, 1::2] == 77).all()

@@ -8,6 +8,9 @@ cdef enum:
     # Shorter planes are written without asking, for every tile of theirs, for what is written next: it takes 20 cycles a
     # plane. As many elements ahead of them is fetched.
     LONG_PLANE = 1024
+    # How many elements further on is fetched what is read next where planes go past the caches: 0.95 of the time of 512,
+    # 2048 is no better.
+    PLANES_AHEAD = 1024
     # Where in the scratch the statistics of these rows are: behind all else.
     PLANE_FACTS = 8192
 
@@ -47,7 +50,18 @@ cdef void bring_planes_near(
 ) noexcept nogil
 @cython.locals(is_far=bint, source="const real*", source_step=size, source_plane=size)
 cdef void normalize_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
-@cython.locals(is_far=bint)
+cdef void affine_over_end(
+    const real* x, output y, size some, real scale, real shift, real next_scale, real next_shift, real lowest
+) noexcept nogil
+@cython.locals(factor=real, summand=real, next_factor=real, next_summand=real)
+cdef void affine_planes_past_caches(
+    const real* x, output y, size n, size count, const wide* scale, const wide* shift, size step, real lowest,
+    output room
+) noexcept nogil
+cdef void affine_plane(
+    const real* x, output y, size n, bint is_far, real scale, real shift, real lowest
+) noexcept nogil
+@cython.locals(are_joined=bint)
 cdef void affine_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void pad_chains(real* target, const real* source, size n, real rest) noexcept nogil
 cdef void add_4_slopes_of_row(

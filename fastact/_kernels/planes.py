@@ -73,8 +73,8 @@ def moments_of_planes(x, row_step, step, n, count, rows, scratch, eps):
 
 
 # ---- (x - mean)*scale + bias. Arrays: x, y; weight and bias in binary64. Statistics: the moments', if they are wanted.
-# Parameters: eps, the lowest y, whether the arrays are beyond the second-level cache: then the planes to come are
-# fetched.
+# Parameters: eps, the lowest y, whether the arrays are beyond the second-level cache (FAR, or 0): then the planes to
+# come are fetched.
 
 
 def normalize_plane(x, y, n, is_far, mean, scale, bias, lowest):
@@ -217,22 +217,62 @@ def normalize_planes(args, lengths):
 # ---- x*scale + shift. Arrays: x, y; scale and shift in binary64.
 
 
-def affine_planes(args, lengths):
-    n, count, rows = lengths[ROWS], lengths[COUNT], lengths[WIDTH]
-    scale, shift, step, plane_step = numbers(args, X + 2), numbers(args, X + 3), lengths[STEP + 2], lengths[PLANE + 2]
-    lowest, is_far = narrow(numbers(args, PARAMETERS)[1]), numbers(args, PARAMETERS)[2] > 0.0
+def affine_over_end(x, y, some, scale, shift, next_scale, next_shift, lowest):
+    """Write LANES neighbours of which only some are of the first plane."""
+    for j in range(LANES):
+        factor, summand = scale if j < some else next_scale, shift if j < some else next_shift
+        y[j] = at_least(fma(x[j], factor, summand), lowest)
+
+
+def affine_planes_past_caches(x, y, n, count, scale, shift, step, lowest, room):
+    """Write planes of at least LANES elements past the caches. Cache lines go over the ends of those without gaps."""
+    done = before_line(y)
+    scale_and_shift(x, y, done, narrow(scale[0]), narrow(shift[0]), lowest)
     for plane in range(count):
-        for i in range(rows):
+        factor, summand = narrow(scale[plane * step]), narrow(shift[plane * step])
+        blocks = ((plane + 1) * n - done) // LANES
+        for block in range(blocks):
+            i = done + block * LANES
+            scale_and_shift(x + i, room, LANES, factor, summand, lowest)
+            stream_lanes(y + i, room, x + i + PLANES_AHEAD)
+        done = done + blocks * LANES
+        some = (plane + 1) * n - done
+        if some > 0 and plane + 1 < count:
+            next_factor, next_summand = narrow(scale[(plane + 1) * step]), narrow(shift[(plane + 1) * step])
+            affine_over_end(x + done, room, some, factor, summand, next_factor, next_summand, lowest)
+            stream_lanes(y + done, room, x + done + PLANES_AHEAD)
+            done = done + LANES
+    last = (count - 1) * step
+    scale_and_shift(x + done, y + done, count * n - done, narrow(scale[last]), narrow(shift[last]), lowest)
+
+
+def affine_plane(x, y, n, is_far, scale, shift, lowest):
+    if n < LONG_PLANE:
+        for block in range((n + LANES - 1) // LANES if is_far else 0):
+            will_read_lanes_later(x + LONG_PLANE + block * LANES)
+            will_write_lanes(y + LONG_PLANE + block * LANES)
+        scale_and_shift(x, y, n, scale, shift, lowest)
+    else:
+        scale_and_shift_long(x, y, n, scale, shift, lowest)
+
+
+def affine_planes(args, lengths):
+    """Take PAST_CACHES for the third parameter, too."""
+    n, count, rows, distance = lengths[ROWS], lengths[COUNT], lengths[WIDTH], numbers(args, PARAMETERS)[2]
+    step, plane_step, lowest = lengths[STEP + 2], lengths[PLANE + 2], narrow(numbers(args, PARAMETERS)[1])
+    are_joined = distance == PAST_CACHES and lengths[STEP] == n and lengths[STEP + 1] == n
+    together, room = rows if are_joined else 1, reals(numbers(args, SCRATCH))
+    for plane in range(count):
+        for some in range(rows // together):
+            i = some * together
             x = operand(args, X) + i * lengths[STEP] + plane * lengths[PLANE]
             y = output_of(args, X + 1) + i * lengths[STEP + 1] + plane * lengths[PLANE + 1]
-            place = i * step + plane * plane_step
-            if n < LONG_PLANE:
-                for block in range((n + LANES - 1) // LANES if is_far else 0):
-                    will_read_lanes_later(x + LONG_PLANE + block * LANES)
-                    will_write_lanes(y + LONG_PLANE + block * LANES)
-                scale_and_shift(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
+            scale = numbers(args, X + 2) + i * step + plane * plane_step
+            shift = numbers(args, X + 3) + i * step + plane * plane_step
+            if distance == PAST_CACHES:
+                affine_planes_past_caches(x, y, n, together, scale, shift, step, lowest, room)
             else:
-                scale_and_shift_long(x, y, n, narrow(scale[place]), narrow(shift[place]), lowest)
+                affine_plane(x, y, n, distance == FAR, narrow(scale[0]), narrow(shift[0]), lowest)
 
 
 # ---- The gradient of batch_norm. Arrays: dy, x, dx. Statistics: see gradients.py.
