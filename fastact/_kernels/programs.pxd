@@ -19,7 +19,8 @@ cdef struct Program:
     int steps_count
     Py_ssize_t item_size
     Py_ssize_t block
-    double* values
+    # A block of each constant.
+    char* values
     Step* steps
 
 cdef Program* create_program(dict functions, str precision, int inputs, tuple values, int memories, list steps) except NULL

@@ -4,12 +4,12 @@ What is between two steps never goes to memory: a block of it is written and rea
 nanoseconds. The kernels are those of the operators, compiled ahead of time, so nothing waits for a compiler.
 """
 
-from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
+from fastact._kernels.copies cimport CACHE_LINE, aligned
+
 cdef enum:
-    CACHE_LINE = 64
     MOST_PLACES = 64
     # Half of a small first-level cache, for constants and what is between steps.
     STORAGE = 24576
@@ -55,10 +55,8 @@ cdef Program* create_program(
     program.steps_count = len(steps)
     program.item_size = 4 if precision == "float32" else 8
     program.block = block_of(len(values) + memories, program.item_size)
-    program.values = <double*>allocate(len(values), sizeof(double))
+    program.values = filled(values, program.block, program.item_size)
     program.steps = <Step*>allocate(len(steps), sizeof(Step))
-    for k, value in enumerate(values):
-        program.values[k] = value
     for i, (name, operands, target) in enumerate(steps):
         program.steps[i].kernel = <Kernel>PyCapsule_GetPointer(functions[f"array_{name}"], b"void (char **, Py_ssize_t)")
         program.steps[i].inputs = len(operands)
@@ -76,13 +74,20 @@ cdef Py_ssize_t block_of(Py_ssize_t buffers, Py_ssize_t item_size) noexcept:
     return min(<Py_ssize_t>LONGEST_BLOCK, STORAGE // (buffers * item_size) // line * line)
 
 
-cdef inline void fill(char* buffer, double value, Py_ssize_t item_size, Py_ssize_t n) noexcept nogil:
+cdef char* filled(tuple values, Py_ssize_t block, Py_ssize_t item_size) except NULL:
+    """Return a block of each constant, one behind the other: filled here and not in calls, which may be short ones."""
+    cdef char* memory = aligned(<char*>allocate(len(values) * block * item_size + CACHE_LINE, 1))
+    cdef char* place = memory
+    cdef double value
     cdef Py_ssize_t i
-    for i in range(n):
-        if item_size == 4:
-            (<float*>buffer)[i] = <float>value
-        else:
-            (<double*>buffer)[i] = value
+    for value in values:
+        for i in range(block):
+            if item_size == 4:
+                (<float*>place)[i] = <float>value
+            else:
+                (<double*>place)[i] = value
+        place += block * item_size
+    return memory
 
 
 cdef void execute(const Program* program, char** args, Py_ssize_t n) noexcept nogil:
@@ -90,17 +95,19 @@ cdef void execute(const Program* program, char** args, Py_ssize_t n) noexcept no
     cdef char storage[STORAGE + CACHE_LINE]
     cdef char* places[MOST_PLACES]
     cdef char* operands[MOST_STEP_OPERANDS + 1]
-    cdef char* buffer = storage + (-<uintptr_t>storage & (CACHE_LINE - 1))
-    cdef Py_ssize_t length = min(n, program.block)
+    cdef char* buffer = aligned(storage)
+    cdef char* values = program.values
+    cdef Py_ssize_t length
     cdef const Step* step
     cdef int i, k
     for k in range(program.inputs + 1):
         places[k] = args[k]
-    for k in range(program.inputs + 1, program.places):
+    for k in range(program.inputs + 1, program.inputs + 1 + program.constants):
+        places[k] = values
+        values += program.block * program.item_size
+    for k in range(program.inputs + 1 + program.constants, program.places):
         places[k] = buffer
         buffer += program.block * program.item_size
-    for k in range(program.constants):
-        fill(places[program.inputs + 1 + k], program.values[k], program.item_size, length)
     while n > 0:
         length = min(n, program.block)
         for i in range(program.steps_count):
