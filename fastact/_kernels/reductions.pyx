@@ -42,8 +42,10 @@ cdef enum:
     # The same of a long row that is read once: at the end of a piece the memory waits for 0.4 microseconds. 2**24 numbers
     # take 0.95 of the time (in pieces of 8192 1.3, of 16384 1.1, of 32768 1.0).
     LONG_PIECE = 65536
-    # The same where large arrays are read once: the partial results of 256 rows take a tenth of the time.
-    LONG_PIECE_ROWS = 1024
+    # The same where large arrays are read once: rows at least, and elements at most. The partial results of 256 rows take a
+    # tenth of the time.
+    LONG_PIECE_ROWS = 512
+    LONG_PIECE_OF_COLUMNS = 1 << 21
     # Neighbouring rows of memory are read in long stretches: of 1024 columns at twice the speed of 256, beyond the cache.
     TILE = 1024
     # The same of kernels that write past the caches, and go through it in strips, and of what large arrays are read for
@@ -110,14 +112,15 @@ cdef void cut(Job* job, Py_ssize_t tile) noexcept nogil:
     cdef Py_ssize_t kept_step = last_step(job, &job.kept, 0)
     cdef Py_ssize_t reduced_step = last_step(job, &job.reduced, 0)
     cdef Py_ssize_t segment = last_length(&job.reduced)
-    cdef Py_ssize_t rest, step, most
+    cdef Py_ssize_t elements, rest, step, most
     cdef bint is_wide
     cdef int k
     job.all_kept = product(&job.kept)
     job.all_reduced = product(&job.reduced)
     job.columns = last_length(&job.kept)
+    elements = job.all_kept * job.all_reduced
     # From beyond the second-level cache.
-    cdef bint is_read_twice = job.reduces and job.outputs > 0 and job.all_kept * job.all_reduced > SECOND_LEVEL
+    cdef bint is_read_twice = job.reduces and job.outputs > 0 and elements > SECOND_LEVEL
     cdef bint is_turned = distance(kept_step) >= distance(reduced_step)
     job.is_columns = job.columns >= NARROWEST_TILE and (
         not is_turned or (job.reduced.count < 2 and job.all_reduced < job.short_row)
@@ -129,12 +132,12 @@ cdef void cut(Job* job, Py_ssize_t tile) noexcept nogil:
     if job.is_columns:
         # An activation finds less than that in the cache.
         job.piece = PIECE_ROWS if job.reduces else PIECE_ROWS // 4
-        if job.is_read_once and is_in_place and job.all_kept * job.all_reduced > 16 * SECOND_LEVEL:
-            job.piece = LONG_PIECE_ROWS
+        if job.is_read_once and is_in_place and elements > 16 * SECOND_LEVEL:
             if job.all_reduced > PIECE_ROWS and job.columns > tile:
                 # In the order of memory.
                 tile = LONG_TILE
-                job.piece = PIECE_ROWS
+            most = min(<Py_ssize_t>LONG_PIECE_OF_COLUMNS, max(<Py_ssize_t>LONG_CHUNK, elements // FEWEST_CHUNKS))
+            job.piece = max(<Py_ssize_t>LONG_PIECE_ROWS, most // min(tile, job.columns))
         job.tile = tile
         if job.whole != NULL and job.outputs == 0 and job.all_reduced > PIECE_ROWS:
             # What is not read again goes by in long stretches of memory; a piece and the next one stay in the cache.
@@ -154,7 +157,7 @@ cdef void cut(Job* job, Py_ssize_t tile) noexcept nogil:
             job.tile -= vector(job)
         job.tile = min(job.tile, job.columns)
         if not job.reduces:
-            most = LARGE_CHUNK if is_in_place and job.all_kept * job.all_reduced > SECOND_LEVEL else CHUNK
+            most = LARGE_CHUNK if is_in_place and elements > SECOND_LEVEL else CHUNK
             job.piece = min(<Py_ssize_t>PIECE_ROWS, max(<Py_ssize_t>1, most // job.tile))
         job.tiles = (job.columns + job.tile - 1) // job.tile
     else:
