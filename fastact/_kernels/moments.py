@@ -349,16 +349,16 @@ def add_4_far_rows(x, step, width, ahead, c, total, square):
 def add_8_far_rows(x, step, width, first, ahead, c, total, square):
     """As `add_4_far_rows`, to the same bits, where the sums fill the first-level cache: they are read half as often.
 
-    The `first` columns are those before a cache line.
+    The `first` columns are those before a cache line. LANES columns at a time take 1.05 of the time.
     """
     add_8_moments(x, step, first, c, total, square)
-    tiles = (width - first) // LANES
+    tiles = (width - first) // CHAINS
     for tile in range(tiles):
-        j = first + tile * LANES
-        fetch_rows(x + ahead, step, width, 8 * tile * LANES, 8)
-        add_8_moments(x + j, step, LANES, c + j, total + j, square + j)
-    j = first + tiles * LANES
-    fetch_rows(x + ahead, step, width, 8 * tiles * LANES, (width - tiles * LANES) // 4)
+        j = first + tile * CHAINS
+        fetch_rows(x + ahead, step, width, 8 * tile * CHAINS, 4)
+        add_8_moments(x + j, step, CHAINS, c + j, total + j, square + j)
+    j = first + tiles * CHAINS
+    fetch_rows(x + ahead, step, width, 8 * tiles * CHAINS, (width - tiles * CHAINS) // 4)
     add_8_moments(x + j, step, width - j, c + j, total + j, square + j)
 
 
