@@ -19,9 +19,6 @@ cdef enum:
     STEP = 5
     # And from plane to plane of a row, see planes.py.
     PLANE = 13
-    # The third parameter of planes.py: arrays beyond the second-level cache, and results that are to go past all of them.
-    FAR = 1
-    PAST_CACHES = 2
     # Numbers of scratch for each column; behind them is room for a copy of whole columns.
     SCRATCH_PER_COLUMN = 16
     # Rows shorter than this are turned into columns, if there are enough of them; the second of float32 rows whose

@@ -13,9 +13,7 @@ cimport numpy as np
 from fastact._kernels.copies cimport CACHE_LINE, aligned
 from fastact._kernels.environment cimport Environment, enter_environment, leave_environment
 from fastact._kernels.stream cimport BEYOND_CACHES, CAN_STREAM, STREAMED_FROM, end_stream, stream
-from fastact._kernels.layout cimport (
-    COUNT, FAR, KEPT, PARAMETERS, PAST_CACHES, PLANE, ROWS, SCRATCH, STATS, STEP, WIDTH, X
-)
+from fastact._kernels.layout cimport COUNT, KEPT, PARAMETERS, PLANE, ROWS, SCRATCH, STATS, STEP, WIDTH, X
 from fastact._kernels.ufuncs cimport BlockKernel, Task, find_block_kernel, run_block, run_chunks
 
 from fastact._kernels.ufuncs import KERNELS
@@ -46,7 +44,7 @@ cdef enum:
     NUMBER = 8
     # Elements of what goes past the caches at a time. Shorter planes stay.
     STREAMED = 512
-    # The shortest planes that `affine_planes` writes past the caches: (128, 1400, 6, 6) takes 0.54 of the time of plain
+    # The shortest planes that go there by `affine_planes_past_caches`: (128, 1400, 6, 6) takes 0.54 of the time of plain
     # stores, and so do longer ones.
     LEAST_STREAMED = 32
     # What the kernels know of a row, and what those for a piece of a plane are told; and how many rows.
@@ -61,6 +59,8 @@ cdef struct Job:
     BlockKernel reduce
     BlockKernel apply
     bint is_streamed
+    # Whether the kernel does so by itself.
+    bint streams_itself
     Kernel activation
     # Arrays of one type, the last one the output; then numbers of channels, if there are any: weights or the like.
     int arrays
@@ -80,7 +80,7 @@ cdef struct Job:
     Py_ssize_t rows
     Py_ssize_t planes
     Py_ssize_t per_chunk
-    # eps, the lowest result (0 for relu, else -inf), and how far the arrays are: 0, FAR or PAST_CACHES.
+    # eps, the lowest result (0 for relu, else -inf), and 1 for arrays beyond the second-level cache, else 0.
     double parameters[3]
     double* stats
     bint has_failed
@@ -263,7 +263,7 @@ cdef void chunk_of_rows(void* context, Py_ssize_t chunk) noexcept nogil:
         else:
             run_rows(job, first, some, scratch)
         first += some
-    if job.is_streamed or job.parameters[2] == PAST_CACHES:
+    if job.is_streamed or job.streams_itself:
         end_stream()
     free(memory)
 
@@ -295,14 +295,10 @@ cdef bint run(Job* job, str name, str activation) except -1:
     cdef str precision = "float64" if job.item == 8 else "float32"
     cdef Py_ssize_t units = job.outer * job.rows
     cdef Environment callers
-    job.kernel = find_block_kernel(precision, f"{name}_planes")
+    job.streams_itself = job.is_streamed and name == "affine" and activation is None and job.n >= LEAST_STREAMED
+    job.kernel = find_block_kernel(precision, f"{name}_planes{'_past_caches' if job.streams_itself else ''}")
     job.activation = NULL
-    job.parameters[2] = FAR if job.outer * job.rows * job.planes * job.n > SECOND_LEVEL else 0
-    if name == "affine" and activation is None and job.n >= LEAST_STREAMED and job.is_streamed:
-        # The kernel does by itself what `stream_plane` does in a buffer.
-        job.parameters[2] = PAST_CACHES
-        job.is_streamed = False
-    job.is_streamed = job.is_streamed and job.n >= STREAMED
+    job.is_streamed = job.is_streamed and job.n >= STREAMED and not job.streams_itself
     if activation is not None:
         job.is_streamed = job.is_streamed and bytes_of_arrays(job) >= BEYOND_CACHES
         job.activation = <Kernel>PyCapsule_GetPointer(
@@ -314,6 +310,7 @@ cdef bint run(Job* job, str name, str activation) except -1:
             job.reduce = find_block_kernel(precision, "moments_planes")
         job.apply = find_block_kernel(precision, f"{name}_apply_row")
     job.has_failed = False
+    job.parameters[2] = job.outer * job.rows * job.planes * job.n > SECOND_LEVEL
     job.per_chunk = rows_of_chunk(job)
     callers = enter_environment()
     with nogil:

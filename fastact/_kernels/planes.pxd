@@ -16,7 +16,7 @@ cdef enum:
 
 cdef size planes_of_piece(size n, size count) noexcept nogil
 cdef size pieces_of_plane(size n) noexcept nogil
-cdef void gather(const real* x, size step, size n, size count, output room) noexcept nogil
+cdef void gather(const real* x, size step, size n, size count, size ahead, output room) noexcept nogil
 cdef void gather_rows(
     const real* x, size row_step, size step, size n, size count, size rows, output room
 ) noexcept nogil
@@ -50,19 +50,17 @@ cdef void bring_planes_near(
 ) noexcept nogil
 @cython.locals(is_far=bint, source="const real*", source_step=size, source_plane=size)
 cdef void normalize_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
+@cython.locals(is_far=bint)
+cdef void affine_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void affine_over_end(
     const real* x, output y, size some, real scale, real shift, real next_scale, real next_shift, real lowest
 ) noexcept nogil
 @cython.locals(factor=real, summand=real, next_factor=real, next_summand=real)
-cdef void affine_planes_past_caches(
+cdef void affine_neighbours_past_caches(
     const real* x, output y, size n, size count, const wide* scale, const wide* shift, size step, real lowest,
     output room
 ) noexcept nogil
-cdef void affine_plane(
-    const real* x, output y, size n, bint is_far, real scale, real shift, real lowest
-) noexcept nogil
-@cython.locals(are_joined=bint)
-cdef void affine_planes(char** args, const Py_ssize_t* lengths) noexcept nogil
+cdef void affine_planes_past_caches(char** args, const Py_ssize_t* lengths) noexcept nogil
 cdef void pad_chains(real* target, const real* source, size n, real rest) noexcept nogil
 cdef void add_4_slopes_of_row(
     const real* dy, const real* x, real mean, real mean_low, real scale, wides total, wides product
