@@ -6,6 +6,7 @@
 import copy
 import math
 import pickle
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -307,6 +308,35 @@ def test_environment():
     floating.clear_flags()
     fused(x, x[::-1].copy())
     assert floating.flags() == 0
+
+
+@each_float
+def test_constants_are_told_apart_by_their_sign(dtype):
+    x = np.ones(3, dtype)
+    positive, negative = fastact.fuse(lambda x: x * 0.0), fastact.fuse(lambda x: x * -0.0)
+    assert not np.signbit(positive(x)).any()
+    assert np.signbit(negative(x)).all()
+
+
+MADE_AGAIN = """
+import resource
+from pathlib import Path
+import fastact
+
+def pages_after(times):
+    for _ in range(times):
+        fastact.fuse(lambda x: x * fastact.sigmoid(1.702 * x) + 0.5)
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+before = pages_after(50)
+print((pages_after(500) - before) * resource.getpagesize() / 500)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much memory a process has here")
+def test_functions_that_are_made_again_share_their_constants():
+    """NumPy keeps pointers to a ufunc's memory, so none is freed: 3 KiB each time, and not 46."""
+    assert float(processes.output_of(MADE_AGAIN)) < 12 * 1024
 
 
 DIGEST = """

@@ -378,7 +378,10 @@ def moments_of_far_columns(x, step, rows, width, c, total, square):
 
 
 def are_far(lengths):
-    """Return whether columns lie beyond the caches, and are long enough that what is fetched ahead is theirs."""
+    """Return whether columns lie beyond the caches, and are long enough that what is fetched ahead is theirs.
+
+    Of at most 256 rows, a piece, the next tile is fetched: see `rows_ahead`.
+    """
     return lengths[ELEMENTS] > 16 * SECOND_LEVEL and lengths[COUNT] * lengths[ROWS] > 256
 
 

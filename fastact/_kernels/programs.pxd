@@ -20,7 +20,7 @@ cdef struct Program:
     Py_ssize_t item_size
     Py_ssize_t block
     # A block of each constant.
-    char* values
+    char** values
     Step* steps
 
 cdef Program* create_program(dict functions, str precision, int inputs, tuple values, int memories, list steps) except NULL

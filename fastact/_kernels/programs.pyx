@@ -4,6 +4,7 @@ What is between two steps never goes to memory: a block of it is written and rea
 nanoseconds. The kernels are those of the operators, compiled ahead of time, so nothing waits for a compiler.
 """
 
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
@@ -15,6 +16,9 @@ cdef enum:
     STORAGE = 24576
     # Elements at a time: a step costs 10 ns by itself.
     LONGEST_BLOCK = 1024
+
+# Where blocks of constants are, by their text and the size of an element.
+cdef dict CONSTANTS = {}
 
 
 cdef void* allocate(size_t count, size_t size) except NULL:
@@ -55,8 +59,10 @@ cdef Program* create_program(
     program.steps_count = len(steps)
     program.item_size = 4 if precision == "float32" else 8
     program.block = block_of(len(values) + memories, program.item_size)
-    program.values = filled(values, program.block, program.item_size)
+    program.values = <char**>allocate(len(values), sizeof(char*))
     program.steps = <Step*>allocate(len(steps), sizeof(Step))
+    for k, value in enumerate(values):
+        program.values[k] = constant(value, program.item_size)
     for i, (name, operands, target) in enumerate(steps):
         program.steps[i].kernel = <Kernel>PyCapsule_GetPointer(functions[f"array_{name}"], b"void (char **, Py_ssize_t)")
         program.steps[i].inputs = len(operands)
@@ -74,20 +80,24 @@ cdef Py_ssize_t block_of(Py_ssize_t buffers, Py_ssize_t item_size) noexcept:
     return min(<Py_ssize_t>LONGEST_BLOCK, STORAGE // (buffers * item_size) // line * line)
 
 
-cdef char* filled(tuple values, Py_ssize_t block, Py_ssize_t item_size) except NULL:
-    """Return a block of each constant, one behind the other: filled here and not in calls, which may be short ones."""
-    cdef char* memory = aligned(<char*>allocate(len(values) * block * item_size + CACHE_LINE, 1))
-    cdef char* place = memory
-    cdef double value
+cdef char* constant(double value, Py_ssize_t item_size) except NULL:
+    """Return a block of a constant, filled here and not in calls, which may be short ones.
+
+    All functions share it: none is ever freed, and 43 KiB more for each that is made again would add up.
+    """
+    cdef char* memory
     cdef Py_ssize_t i
-    for value in values:
-        for i in range(block):
+    # Not by value: -0.0 is equal to 0.0.
+    key = repr(value), item_size
+    if key not in CONSTANTS:
+        memory = aligned(<char*>allocate(LONGEST_BLOCK * item_size + CACHE_LINE, 1))
+        for i in range(LONGEST_BLOCK):
             if item_size == 4:
-                (<float*>place)[i] = <float>value
+                (<float*>memory)[i] = <float>value
             else:
-                (<double*>place)[i] = value
-        place += block * item_size
-    return memory
+                (<double*>memory)[i] = value
+        CONSTANTS[key] = <uintptr_t>memory
+    return <char*><uintptr_t>CONSTANTS[key]
 
 
 cdef void execute(const Program* program, char** args, Py_ssize_t n) noexcept nogil:
@@ -96,15 +106,13 @@ cdef void execute(const Program* program, char** args, Py_ssize_t n) noexcept no
     cdef char* places[MOST_PLACES]
     cdef char* operands[MOST_STEP_OPERANDS + 1]
     cdef char* buffer = aligned(storage)
-    cdef char* values = program.values
     cdef Py_ssize_t length
     cdef const Step* step
     cdef int i, k
     for k in range(program.inputs + 1):
         places[k] = args[k]
-    for k in range(program.inputs + 1, program.inputs + 1 + program.constants):
-        places[k] = values
-        values += program.block * program.item_size
+    for k in range(program.constants):
+        places[program.inputs + 1 + k] = program.values[k]
     for k in range(program.inputs + 1 + program.constants, program.places):
         places[k] = buffer
         buffer += program.block * program.item_size
